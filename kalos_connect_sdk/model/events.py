@@ -1,0 +1,66 @@
+"""What a drive tells while it runs. No event holds a coordinate (R10)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .decision import Reason
+
+__all__ = ["Arrived", "ConsentLost", "DriveEvent", "DriveStats", "Guidance", "Progress", "SourceLost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the drive has come, in positions; ``bytes_sent`` on the wire, compressed."""
+
+    accepted: int
+    sent: int
+    dropped: int
+    queued: int
+    bytes_sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """The next instruction and the distance to it, in metres."""
+
+    instruction: str
+    distance_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """The end of the route was reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentLost:
+    """Consent ended while driving; nothing more is sent. Never dropped from the event queue."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLost:
+    """The source stopped delivering; ``detail`` says why, without a position."""
+
+    detail: str
+
+
+DriveEvent = Progress | Guidance | Arrived | ConsentLost | SourceLost
+
+
+@dataclass(slots=True)
+class DriveStats:
+    """Counts of one drive, in positions unless said: ``filtered`` were not admitted (stale, duplicate, ...),
+    ``dropped`` were accepted and then dropped (withdrawal, overflow, age), ``aborted`` counts requests cut
+    in flight, ``batches`` requests answered, ``bytes_sent`` compressed bytes of answered requests."""
+
+    accepted: int = 0
+    filtered: int = 0
+    sent: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    aborted: int = 0
+    batches: int = 0
+    bytes_sent: int = 0
