@@ -1,0 +1,159 @@
+"""The terminal prompter: standard library only, cancellable, without a default.
+
+R12  Allow and Don't allow look the same, stand on equal lines and cost one digit and Enter each. An empty line
+     asks again; the end of the input and Ctrl-C dismiss. What was typed before the notice was on the screen is
+     not an answer to it. A prompt always resolves: cancelled, at its deadline, or by the end of the input.
+R14  The notice is rendered verbatim, with purpose and recipient beside it.
+R11  ``request.cancelled`` closes the prompt at once, whatever it waits for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final, TextIO
+
+from ..model.consent import Duration, Precision, PromptAnswer
+from ..ports import PromptRequest
+from .keyboard import Keyboard
+from .plain import columns, printable, wrapped
+from .words import Words, words_for
+
+__all__ = ["TerminalPrompter"]
+
+_WIDEST: Final = 84
+
+
+class TerminalPrompter:
+    """Asks on a terminal. ``driver_facing`` is false when both streams are a TTY: a person sits at a keyboard.
+
+    ``stdin`` must have a file descriptor; both streams default to the process's at the time of asking.
+    ``plain=True`` writes no escape sequence at all; otherwise ``NO_COLOR``, ``TERM=dumb`` and a stream that is
+    no terminal have the same effect.
+    """
+
+    def __init__(self, stdin: TextIO | None = None, stdout: TextIO | None = None, *, plain: bool = False) -> None:
+        self._stdin = stdin
+        self._stdout = stdout
+        self._plain = plain
+        self.driver_facing = not (_is_tty(stdin or sys.stdin) and _is_tty(stdout or sys.stdout))
+
+    def ask(self, request: PromptRequest) -> PromptAnswer:
+        """The person's answer; *dismiss* when the prompt was cancelled, timed out or the input ended."""
+        page = _Page(self._stdout or sys.stdout, request, plain=self._plain)
+        with Keyboard(self._stdin or sys.stdin, request.cancelled, request.deadline) as keyboard:
+            keyboard.forget_typed_ahead()  # R12
+            page.notice()
+            answer = _converse(page, keyboard, request)
+        if answer is None:
+            page.say("\n" + page.words.closed)
+            return PromptAnswer.dismiss()
+        return answer
+
+
+def _converse(page: _Page, keyboard: Keyboard, request: PromptRequest) -> PromptAnswer | None:
+    """Both questions, or ``None`` when the prompt ended without an answer."""
+    durations = request.durations or (Duration.THIS_DRIVE,)
+    chosen = _choose(page, keyboard, [page.allow(duration) for duration in durations])
+    if chosen is None:
+        return None
+    if chosen == len(durations):
+        return PromptAnswer.deny()
+    if request.precision is Precision.APPROXIMATE:  # an answer never exceeds what was asked (R15)
+        return PromptAnswer.allow(durations[chosen], Precision.APPROXIMATE)
+    page.say("\n" + page.words.exactness)
+    exactness = _choose(page, keyboard, [page.words.precise, page.words.approximate])
+    if exactness is None:
+        return None
+    if exactness == 2:
+        return PromptAnswer.deny()
+    return PromptAnswer.allow(durations[chosen], (Precision.PRECISE, Precision.APPROXIMATE)[exactness])
+
+
+def _choose(page: _Page, keyboard: Keyboard, ways: list[str]) -> int | None:
+    """Index of the way chosen, ``len(ways)`` for Don't allow, ``None`` for neither."""
+    page.choices(ways)
+    question = page.words.choose.format(last=len(ways) + 1)
+    page.write("\n" + question)
+    while (line := keyboard.line()) is not None:
+        if line in ("m", "ｍ"):
+            page.full_text()
+            page.choices(ways)
+            page.write("\n" + question)
+        elif line.isdecimal() and len(line) < 4 and 1 <= int(line) <= len(ways) + 1:
+            return int(line) - 1
+        else:
+            page.write(page.words.again + question)  # R12: no default
+    return None
+
+
+class _Page:
+    """Everything that is written to the terminal."""
+
+    def __init__(self, stream: TextIO, request: PromptRequest, *, plain: bool) -> None:
+        self._stream = stream
+        self._request = request
+        self.words: Words = words_for(request.text.locale)
+        self._bold = not plain and _is_tty(stream) and not os.environ.get("NO_COLOR") and not _is_dumb()
+        self._width = _width_of(stream)
+
+    def write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+    def say(self, text: str) -> None:
+        self.write(text + "\n")
+
+    def notice(self) -> None:
+        """Layer 1 verbatim, then what is asked for and who receives it (R14)."""
+        request, text, words = self._request, self._request.text, self.words
+        self.say("\n" + self._strong(printable(text.title)) + "\n")
+        for element in (text.who, text.what, text.why, text.how_to_stop):
+            self.say(wrapped(printable(element), self._width, "  "))
+        facts = [(words.purpose, words.purposes.get(request.purpose, request.purpose.value))]
+        if request.service_origin:
+            facts.append((words.recipient, request.service_origin))
+        if request.precision is Precision.APPROXIMATE:
+            facts.append((words.exactness.rstrip("?？"), words.only_approximate))
+        label_width = max(columns(label) for label, _ in facts) + 2
+        self.say("")
+        for label, value in facts:
+            self.say(f"  {label}{' ' * (label_width - columns(label))}{printable(value)}")
+        self.say("")
+
+    def allow(self, duration: Duration) -> str:
+        return f"{printable(self._request.text.allow)} ({self.words.duration(duration)})"
+
+    def choices(self, ways: list[str]) -> None:
+        """One line each, all alike: no colour, no weight and no mark sets one above another (R12)."""
+        for number, way in enumerate([*ways, printable(self._request.text.deny)], start=1):
+            self.say(f"  {number}  {way}")
+        self.say(f"  m  {self.words.show_full}")
+
+    def full_text(self) -> None:
+        self.say("\n" + wrapped(printable(self._request.text.full, lines=True), self._width, "  ") + "\n")
+
+    def _strong(self, text: str) -> str:
+        return f"\x1b[1m{text}\x1b[0m" if self._bold else text
+
+
+def _is_tty(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except ValueError:  # closed
+        return False
+
+
+def _is_dumb() -> bool:
+    return os.environ.get("TERM", "") in ("", "dumb")
+
+
+def _width_of(stream: TextIO) -> int | None:
+    """Columns to wrap at, or ``None`` where the reader is no terminal of known width."""
+    if not _is_tty(stream):
+        return None
+    try:
+        width = os.get_terminal_size(stream.fileno()).columns
+    except OSError:
+        return None
+    return min(width, _WIDEST) if width > 0 else None

@@ -1,0 +1,377 @@
+"""The terminal prompter on a real pseudo-terminal: what a person sees, types and cannot do by accident."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import re
+import select
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import date
+from fcntl import ioctl
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kalos_connect_sdk.model.consent import Duration, Precision, PromptAnswer, PromptChoice, Purpose
+from kalos_connect_sdk.model.notice import Controller, Notice, NoticeText
+from kalos_connect_sdk.ports import Prompter, PromptRequest
+from kalos_connect_sdk.prompts import TerminalPrompter
+
+DURATIONS = (Duration.THIS_DRIVE, Duration.days(7), Duration.UNTIL_WITHDRAWN)
+ENGLISH = NoticeText(
+    locale="en",
+    title="Location for navigation",
+    who="Example Maps Ltd asks for your location.",
+    what="Where the car is, as exactly as the satellite receiver knows it.",
+    why="To find the way and to warn of what lies ahead.",
+    how_to_stop="Stop at any time, at any speed, in the settings.",
+    allow="Allow",
+    deny="Don't allow",
+    full="The whole notice.\n\nIts second paragraph.",
+)
+CHINESE = NoticeText(
+    locale="zh-CN",
+    title="导航所需的位置信息",
+    who="示例地图公司请求您的位置信息。",
+    what="车辆的精确位置。",
+    why="用于规划路线。",
+    how_to_stop="您可以随时在设置中停止。",
+    allow="允许",
+    deny="不允许",
+    full="完整告知。",
+)
+
+
+def request_for(
+    text: NoticeText = ENGLISH, *, precision: Precision = Precision.PRECISE, patience_s: float = 30.0
+) -> PromptRequest:
+    notice = Notice(
+        id="n",
+        version="1",
+        effective=date(2024, 3, 18),
+        controller=Controller("c", "Example", "privacy@example.com"),
+        purpose="navigation",
+        data=("position",),
+        method=("transmission",),
+        recipients=("c",),
+        texts=(text,),
+    )
+    return PromptRequest(
+        Purpose.NAVIGATION,
+        precision,
+        notice,
+        text,
+        DURATIONS,
+        time.monotonic() + patience_s,
+        threading.Event(),
+        "https://maps.example:443",
+        lambda answer: None,
+    )
+
+
+class Terminal:
+    """The other end of a pseudo-terminal on which one prompt runs."""
+
+    def __init__(self, request: PromptRequest, columns: int = 0, *, plain: bool = False) -> None:
+        self._far, near = pty.openpty()
+        ioctl(near, termios.TIOCSWINSZ, bytes([30, 0, columns, 0, 0, 0, 0, 0]))
+        self.near = os.fdopen(near, "r+b", buffering=0)
+        self._streams = (io.TextIOWrapper(self.near, "utf-8"), os.fdopen(os.dup(near), "w", encoding="utf-8"))
+        self.mode = termios.tcgetattr(near)
+        self.prompter = TerminalPrompter(*self._streams, plain=plain)
+        self.request = request
+        self.screen = ""
+        self.answers: list[PromptAnswer | None] = []
+        self._thread = threading.Thread(target=lambda: self.answers.append(self.prompter.ask(request)))
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def type(self, text: str) -> None:
+        os.write(self._far, text.encode())
+
+    def read_until(self, wanted: str, times: int = 1) -> str:
+        deadline = time.monotonic() + 10
+        while self.screen.count(wanted) < times:
+            assert time.monotonic() < deadline, f"{wanted!r} not on the screen: {self.screen!r}"
+            self._drain(0.1)
+        return self.screen
+
+    def answer(self) -> PromptAnswer | None:
+        deadline = time.monotonic() + 10
+        while self._thread.is_alive():
+            assert time.monotonic() < deadline, f"unanswered: {self.screen!r}"
+            self._drain(0.01)
+        self._thread.join()
+        self._drain(0)
+        return self.answers[0]
+
+    def _drain(self, timeout_s: float) -> None:
+        while select.select([self._far], [], [], timeout_s)[0]:
+            self.screen += os.read(self._far, 65536).decode().replace("\r\n", "\n")
+            timeout_s = 0
+
+    def close(self) -> None:
+        self.request.cancelled.set()
+        if self._thread.ident is not None:
+            self._thread.join(10)
+        for stream in self._streams:
+            stream.close()
+        os.close(self._far)
+
+
+@contextmanager
+def terminal(request: PromptRequest | None = None, **how: object) -> Iterator[Terminal]:
+    opened = Terminal(request or request_for(), **how)  # type: ignore[arg-type]
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def asked(*lines: str, request: PromptRequest | None = None) -> tuple[PromptAnswer | None, str]:
+    """Start a prompt and type each line when the next question is on the screen."""
+    with terminal(request) as person:
+        person.start()
+        for number, line in enumerate(lines, start=1):
+            person.read_until("press Enter: ", number)
+            person.type(line)
+        answer = person.answer()
+        return answer, person.screen
+
+
+def test_it_is_a_prompter_that_no_driver_faces() -> None:
+    with terminal() as person:
+        assert isinstance(person.prompter, Prompter)
+        assert person.prompter.driver_facing is False
+
+
+def test_r12_streams_that_are_no_terminal_count_as_driver_facing(tmp_path: Path) -> None:
+    with (tmp_path / "in").open("w+") as stream:
+        assert TerminalPrompter(stream, stream).driver_facing is True
+    assert TerminalPrompter(stream, stream).driver_facing is True  # closed by now
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (("1\n", "1\n"), PromptAnswer.allow()),
+        (("2\n", "1\n"), PromptAnswer.allow(Duration.days(7))),
+        (("3\n", "2\n"), PromptAnswer.allow(Duration.UNTIL_WITHDRAWN, Precision.APPROXIMATE)),
+        (("4\n",), PromptAnswer.deny()),
+        (("1\n", "3\n"), PromptAnswer.deny()),
+        ((" １\n", "1 \n"), PromptAnswer.allow()),
+        (("1\r", "1\r"), PromptAnswer.allow()),
+    ],
+)
+def test_a_person_answers_with_digits(lines: tuple[str, ...], expected: PromptAnswer) -> None:
+    assert asked(*lines)[0] == expected
+
+
+@pytest.mark.parametrize("line", ["\n", "y\n", "allow\n", "0\n", "5\n", "-1\n", "1 1\n", "11111\n", "²\n", " \n"])
+def test_r12_anything_but_a_choice_asks_again(line: str) -> None:
+    answer, screen = asked(line, "4\n")
+    assert answer == PromptAnswer.deny()
+    assert "Nothing was chosen." in screen
+
+
+@pytest.mark.parametrize("key", ["\x04", "\x03", "1\x03", "1\n\x04"])
+def test_r12_leaving_dismisses(key: str) -> None:
+    answer, screen = asked(key)
+    assert answer == PromptAnswer.dismiss()
+    assert "Nothing was allowed." in screen
+
+
+def test_r14_layer_one_is_verbatim_with_purpose_and_recipient() -> None:
+    _, screen = asked("4\n")
+    for element in (ENGLISH.title, ENGLISH.who, ENGLISH.what, ENGLISH.why, ENGLISH.how_to_stop):
+        assert element in screen
+    assert re.search(r"Purpose +navigation\n", screen)
+    assert re.search(r"Sent to +https://maps.example:443\n", screen)
+    assert ENGLISH.full not in screen
+
+
+def test_r14_the_full_text_is_shown_on_demand() -> None:
+    _, screen = asked("M\n", "4\n")
+    assert "  The whole notice.\n\n  Its second paragraph.\n" in screen
+    assert screen.count("4  Don't allow") == 2
+
+
+def test_r12_the_ways_to_answer_look_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    _, screen = asked("4\n")
+    offered = re.findall(r"^  \d  .*$", screen, re.M)
+    assert offered == [
+        "  1  Allow (this drive)",
+        "  2  Allow (7 days)",
+        "  3  Allow (until I stop it)",
+        "  4  Don't allow",
+    ]
+    assert screen.count("\x1b") == 2, "only the title is bold"
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_plain_terminals_get_no_escape_sequence(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv(name, value)
+    assert "\x1b" not in asked("4\n")[1]
+
+
+def test_the_labels_follow_the_notice_s_language() -> None:
+    with terminal(request_for(CHINESE)) as person:
+        person.start()
+        person.read_until("回车：")
+        person.type("1\n")
+        person.read_until("回车：", 2)
+        person.type("1\n")
+        assert person.answer() == PromptAnswer.allow()
+        assert "1  允许 (本次行程)" in person.screen
+        assert CHINESE.who in person.screen
+
+
+def test_r15_an_approximate_question_gets_an_approximate_answer() -> None:
+    answer, screen = asked("1\n", request=request_for(precision=Precision.APPROXIMATE))
+    assert answer == PromptAnswer.allow(precision=Precision.APPROXIMATE)
+    assert "approximate location" in screen
+
+
+@pytest.mark.parametrize("after", ["", "1\n"])
+def test_r11_a_withdrawal_closes_the_prompt_at_once(after: str) -> None:
+    with terminal() as person:
+        person.start()
+        person.read_until("press Enter: ")
+        if after:
+            person.type(after)
+            person.read_until("press Enter: ", 2)
+        before = time.monotonic()
+        person.request.cancelled.set()
+        assert person.answer() == PromptAnswer.dismiss()
+        assert time.monotonic() - before < 5
+
+
+def test_r11_an_allow_after_the_cancellation_is_void() -> None:
+    with terminal() as person:
+        person.request.cancelled.set()
+        person.type("1\n1\n")
+        person.start()
+        assert person.answer() == PromptAnswer.dismiss()
+
+
+def test_r12_a_prompt_resolves_at_its_deadline() -> None:
+    with terminal(request_for(patience_s=0.05)) as person:
+        person.start()
+        assert person.answer() == PromptAnswer.dismiss()
+
+
+def test_r12_what_was_typed_before_the_notice_is_no_answer() -> None:
+    with terminal() as person:
+        person.type("1\n1\n")
+        person.start()
+        person.read_until("press Enter: ")
+        person.type("4\n")
+        assert person.answer() == PromptAnswer.deny()
+
+
+def test_the_terminal_s_mode_is_put_back() -> None:
+    with terminal() as person:
+        person.start()
+        person.read_until("press Enter: ")
+        assert termios.tcgetattr(person.near.fileno()) != person.mode
+        person.type("\x03")
+        person.answer()
+        assert termios.tcgetattr(person.near.fileno()) == person.mode
+
+
+def test_a_terminal_of_known_width_breaks_lines_between_words() -> None:
+    with terminal(columns=40) as person:
+        person.start()
+        person.read_until("press Enter: ")
+        assert "  Where the car is, as exactly as the\n  satellite receiver knows it.\n" in person.screen
+
+
+def test_hostile_texts_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    hostile = NoticeText(
+        **{
+            name: (value + "\x1b[2J\x9b1A\r\x07\u202e" if isinstance(value, str) and name != "locale" else value)
+            for name, value in ((name, getattr(ENGLISH, name)) for name in NoticeText.__slots__)
+        }
+    )
+    answer, screen = asked("m\n", "4\n", request=request_for(hostile))
+    assert answer == PromptAnswer.deny()
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", screen)
+    assert r"\x1b[2J\x9b1A\x0d\x07\u202e" in screen
+
+
+def test_a_pipe_that_ends_is_a_dismissal() -> None:
+    for sent, expected in ((b"", PromptChoice.DISMISS), (b"4\n", PromptChoice.DENY), (b"1\n1", PromptChoice.DISMISS)):
+        reader, writer = os.pipe()
+        os.write(writer, sent)
+        os.close(writer)
+        with os.fdopen(reader) as stdin:
+            assert TerminalPrompter(stdin, io.StringIO(), plain=True).ask(request_for()).choice is expected
+
+
+def test_a_line_without_end_is_no_memory_leak() -> None:
+    reader, writer = os.pipe()
+
+    def flood() -> None:
+        with suppress(BrokenPipeError):
+            while True:
+                os.write(writer, b"1" * 4096)
+
+    with os.fdopen(reader) as stdin:
+        flooding = threading.Thread(target=flood)
+        flooding.start()
+        assert TerminalPrompter(stdin, io.StringIO()).ask(request_for()) == PromptAnswer.dismiss()
+    flooding.join(10)
+    os.close(writer)
+
+
+def test_a_terminal_that_goes_away_is_a_dismissal() -> None:
+    far, near = pty.openpty()
+    with os.fdopen(near) as stdin:
+        os.close(far)
+        assert TerminalPrompter(stdin, io.StringIO()).ask(request_for()) == PromptAnswer.dismiss()
+
+
+def test_an_input_without_descriptor_is_refused_not_guessed() -> None:
+    with pytest.raises(io.UnsupportedOperation):
+        TerminalPrompter(io.StringIO("1\n1\n"), io.StringIO()).ask(request_for())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=60))
+def test_r12_only_two_choices_ever_allow(typed: bytes) -> None:
+    """Whatever arrives on the input, an Allow was spelt out line by line."""
+    reader, writer = os.pipe()
+    os.write(writer, typed)
+    os.close(writer)
+    with os.fdopen(reader) as stdin:
+        answer = TerminalPrompter(stdin, io.StringIO()).ask(request_for())
+    if answer.choice is PromptChoice.ALLOW:
+        lines = [line.strip() for line in re.split("[\r\n]", typed.decode("utf-8", "replace"))]
+        assert {"1", "2", "3"} & set(lines)
+
+
+def test_no_descriptor_or_thread_is_left_behind() -> None:
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    before = descriptors()
+    for _ in range(5):
+        asked("4\n")
+    deadline = time.monotonic() + 10
+    while any(thread.name == "kalos-connect-prompt" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.05)
+    assert descriptors() == before
