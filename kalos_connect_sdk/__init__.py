@@ -1,0 +1,158 @@
+"""Location consent for head units and companion apps.
+
+Precise location leaves the device only while the user's consent is active, and is dropped when it is
+withdrawn. Names are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .aio import AsyncConnect
+    from .config import Config
+    from .connect import Connect
+    from .core.notices.default import DEFAULT_NOTICE
+    from .errors import (
+        ConfigError,
+        ConsentError,
+        ConsentRequired,
+        InvalidPosition,
+        KalosConnectError,
+        NoPosition,
+        ServiceRefused,
+        ServiceUnreachable,
+        SourceError,
+        SourceUnavailable,
+        StateError,
+        StateRolledBack,
+        StateUnreadable,
+        TransportError,
+        VaultUnavailable,
+    )
+    from .model.consent import Duration, Permission, PermissionState, Precision, PromptAnswer, Purpose, Status
+    from .model.decision import Reason
+    from .model.events import Arrived, ConsentLost, DriveStats, Guidance, Progress, SourceLost
+    from .model.notice import Controller, Notice, NoticeText
+    from .model.position import Datum, Place, Position
+    from .model.reports import FlushReport, Submission, WithdrawalReport
+    from .model.route import Manoeuvre, Route
+    from .model.timing import ClockReading
+    from .model.vehicle import Gear, Motion, OsAnswer, VehicleState
+    from .ports import (
+        AssertedParked,
+        Clock,
+        LocationSource,
+        OsPermission,
+        Prompter,
+        PromptRequest,
+        Vault,
+        VehicleSignals,
+    )
+    from .protocol.driving import Drive
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "aio": ("AsyncConnect",),
+    "config": ("Config",),
+    "connect": ("Connect",),
+    "core.notices.default": ("DEFAULT_NOTICE",),
+    "errors": (
+        "ConfigError", "ConsentError", "ConsentRequired", "InvalidPosition", "KalosConnectError", "NoPosition",
+        "ServiceRefused", "ServiceUnreachable", "SourceError", "SourceUnavailable", "StateError", "StateRolledBack",
+        "StateUnreadable", "TransportError", "VaultUnavailable",
+    ),
+    "model.consent": (
+        "Duration", "Permission", "PermissionState", "Precision", "PromptAnswer", "Purpose", "Status",
+    ),
+    "model.decision": ("Reason",),
+    "model.events": ("Arrived", "ConsentLost", "DriveStats", "Guidance", "Progress", "SourceLost"),
+    "model.notice": ("Controller", "Notice", "NoticeText"),
+    "model.position": ("Datum", "Place", "Position"),
+    "model.reports": ("FlushReport", "Submission", "WithdrawalReport"),
+    "model.route": ("Manoeuvre", "Route"),
+    "model.timing": ("ClockReading",),
+    "model.vehicle": ("Gear", "Motion", "OsAnswer", "VehicleState"),
+    "ports": (
+        "AssertedParked", "Clock", "LocationSource", "OsPermission", "PromptRequest", "Prompter", "Vault",
+        "VehicleSignals",
+    ),
+    "protocol.driving": ("Drive",),
+}  # fmt: skip
+_WHERE = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AssertedParked",
+    "Arrived",
+    "AsyncConnect",
+    "Clock",
+    "ClockReading",
+    "Config",
+    "ConfigError",
+    "Connect",
+    "ConsentError",
+    "ConsentLost",
+    "ConsentRequired",
+    "Controller",
+    "DEFAULT_NOTICE",
+    "Datum",
+    "Drive",
+    "DriveStats",
+    "Duration",
+    "FlushReport",
+    "Gear",
+    "Guidance",
+    "InvalidPosition",
+    "KalosConnectError",
+    "LocationSource",
+    "Manoeuvre",
+    "Motion",
+    "NoPosition",
+    "Notice",
+    "NoticeText",
+    "OsAnswer",
+    "OsPermission",
+    "Permission",
+    "PermissionState",
+    "Place",
+    "Position",
+    "Precision",
+    "Progress",
+    "PromptAnswer",
+    "PromptRequest",
+    "Prompter",
+    "Purpose",
+    "Reason",
+    "Route",
+    "ServiceRefused",
+    "ServiceUnreachable",
+    "SourceError",
+    "SourceLost",
+    "SourceUnavailable",
+    "StateError",
+    "StateRolledBack",
+    "StateUnreadable",
+    "Status",
+    "Submission",
+    "TransportError",
+    "Vault",
+    "VaultUnavailable",
+    "VehicleSignals",
+    "VehicleState",
+    "WithdrawalReport",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _WHERE.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{module}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WHERE})

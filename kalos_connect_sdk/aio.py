@@ -1,0 +1,163 @@
+"""AsyncConnect: the same surface for asyncio. Work runs on the facade's own threads; the loop never blocks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .connect import Connect
+from .model.consent import Permission, Precision, Purpose
+from .model.position import Place, Position
+from .model.reports import FlushReport, Submission, WithdrawalReport
+from .model.route import Route
+
+if TYPE_CHECKING:
+    from .core.record import Receipt
+    from .model.events import DriveEvent, DriveStats
+    from .ports import LocationSource
+    from .protocol.driving import Drive
+
+__all__ = ["AsyncConnect", "AsyncDrive"]
+
+
+class AsyncDrive:
+    """A running drive as an asynchronous iterable of events."""
+
+    def __init__(self, drive: Drive) -> None:
+        self._drive = drive
+
+    async def __aiter__(self) -> AsyncIterator[DriveEvent]:
+        events = iter(self._drive)
+        while (event := await asyncio.to_thread(next, events, None)) is not None:
+            yield event
+
+    @property
+    def running(self) -> bool:
+        """See :attr:`Drive.running`."""
+        return self._drive.running
+
+    @property
+    def stats(self) -> DriveStats:
+        """See :attr:`Drive.stats`."""
+        return self._drive.stats
+
+    async def stop(self) -> None:
+        """See :meth:`Drive.stop`."""
+        await asyncio.to_thread(self._drive.stop)
+
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        """See :meth:`Drive.wait`."""
+        return await asyncio.to_thread(self._drive.wait, timeout_s)
+
+
+class AsyncConnect:
+    """:class:`Connect` for asyncio. A cancelled ``withdraw()`` still completes (R11)."""
+
+    def __init__(self, app_id: str, **options: Any) -> None:
+        self._connect = Connect(app_id, **options)
+
+    async def __aenter__(self) -> AsyncConnect:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def permission(self, purpose: Purpose = Purpose.NAVIGATION) -> Permission:
+        """See :meth:`Connect.permission`."""
+        return await asyncio.to_thread(self._connect.permission, purpose)
+
+    async def request_permission(
+        self,
+        purpose: Purpose = Purpose.NAVIGATION,
+        *,
+        precision: Precision = Precision.PRECISE,
+        user_action: bool = False,
+    ) -> Permission:
+        """See :meth:`Connect.request_permission`."""
+        asking = partial(
+            self._connect.request_permission_future, purpose, precision=precision, user_action=user_action
+        )
+        future = await asyncio.to_thread(asking)
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+    async def withdraw(self, purpose: Purpose | None = None, *, timeout_s: float = 5.0) -> WithdrawalReport:
+        """See :meth:`Connect.withdraw`. Once begun it completes, whatever happens to the awaiting task."""
+        work = asyncio.get_running_loop().run_in_executor(
+            None, partial(self._connect.withdraw, purpose, timeout_s=timeout_s)
+        )
+        return await asyncio.shield(work)
+
+    async def reset(self) -> None:
+        """See :meth:`Connect.reset`."""
+        await asyncio.to_thread(self._connect.reset)
+
+    async def submit(self, position: Position) -> Submission:
+        """See :meth:`Connect.submit`."""
+        return await asyncio.to_thread(self._connect.submit, position)
+
+    async def flush(self, timeout_s: float | None = None) -> FlushReport:
+        """See :meth:`Connect.flush`."""
+        return await asyncio.to_thread(self._connect.flush, timeout_s)
+
+    @asynccontextmanager
+    async def drive(
+        self, source: LocationSource | str | PathLike[str], *, route: Route | None = None
+    ) -> AsyncIterator[AsyncDrive]:
+        """See :meth:`Connect.drive`; stops at the end of the block."""
+        drive = AsyncDrive(await asyncio.to_thread(partial(self._connect.drive, source, route=route)))
+        try:
+            yield drive
+        finally:
+            await asyncio.shield(asyncio.ensure_future(drive.stop()))
+
+    async def route(self, to: Place, *, origin: Place | None = None, locale: str | None = None) -> Route:
+        """See :meth:`Connect.route`."""
+        return await asyncio.to_thread(partial(self._connect.route, to, origin=origin, locale=locale))
+
+    def on_change(self, callback: Callable[[Permission], None]) -> Callable[[], None]:
+        """Call ``callback`` on the running loop with every changed permission; returns an unsubscribe."""
+        loop = asyncio.get_running_loop()
+        return self._connect.on_change(lambda permission: _soon(loop, callback, permission))
+
+    @property
+    def sharing(self) -> bool:
+        """See :attr:`Connect.sharing`."""
+        return self._connect.sharing
+
+    async def receipts(self) -> list[Receipt]:
+        """See :meth:`Connect.receipts`."""
+        return await asyncio.to_thread(self._connect.receipts)
+
+    async def doctor(self) -> list[dict[str, Any]]:
+        """See :meth:`Connect.doctor`."""
+        return await asyncio.to_thread(self._connect.doctor)
+
+    async def wait_for_notices(self, timeout_s: float = 5.0) -> bool:
+        """See :meth:`Connect.wait_for_notices`."""
+        return await asyncio.to_thread(self._connect.wait_for_notices, timeout_s)
+
+    @property
+    def state_path(self) -> Path:
+        """See :attr:`Connect.state_path`."""
+        return self._connect.state_path
+
+    async def close(self) -> None:
+        """See :meth:`Connect.close`."""
+        await asyncio.shield(asyncio.to_thread(self._connect.close))
+
+
+def _soon(
+    loop: asyncio.AbstractEventLoop, callback: Callable[[Permission], None], permission: Permission
+) -> None:
+    try:
+        loop.call_soon_threadsafe(callback, permission)
+    except RuntimeError:
+        pass  # the loop has been closed: nobody is listening any more

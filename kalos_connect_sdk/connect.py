@@ -1,0 +1,361 @@
+"""Connect: the facade and only composition root.
+
+Everything an app calls is here; the rules are in ``core``, the order of things in ``protocol``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .config import Config
+from .core.gate import clear_place
+from .core.notices.default import CROSS_BORDER_NOTICE, DEFAULT_NOTICE
+from .errors import ConsentRequired, KalosConnectError, NoPosition, StateError, StateRolledBack
+from .model.consent import Permission, PermissionState, Precision, Purpose
+from .model.decision import Reason
+from .model.notice import Notice
+from .model.position import Place, Position
+from .model.reports import FlushReport, Submission, WithdrawalReport
+from .model.route import Route
+from .protocol.clock import SystemClock
+from .protocol.engine import Engine, Parts
+from .protocol.reset import reset
+from .protocol.routing import ask_route
+from .protocol.submitting import Submitter
+
+if TYPE_CHECKING:
+    from .core.record import Receipt
+    from .ports import Clock, LocationSource, OsPermission, Prompter, Vault, VehicleSignals
+    from .protocol.driving import Drive
+    from .storage.directory import StateDirectory
+
+__all__ = ["Connect"]
+
+_facades: weakref.WeakSet[Connect] = weakref.WeakSet()
+
+
+class Connect:
+    """Location consent and navigation data of one (app, profile). A context manager.
+
+    ``app_id``: letters, digits, dot, dash, underscore. ``prompter``: who asks the person; by default the
+    terminal when there is one, else nobody. ``notice``: the notice for navigation, by default ours for the
+    vendor's policy. ``vehicle``: its signals; without them the motion is unknown and a driver-facing prompt is
+    deferred, so apps outside a car pass ``AssertedParked(reason)``. ``os_permission``: the operating system's
+    own answer, a gate of its own. ``vault``, ``clock``: replaced in tests. ``profile``: one driver's state is
+    not another's (R18). ``simulated``: receipts say that no person answered.
+
+    Cheap to build: nothing is opened before it is needed.
+    """
+
+    def __init__(
+        self,
+        app_id: str,
+        *,
+        config: Config | None = None,
+        prompter: Prompter | None = None,
+        notice: Notice | None = None,
+        vehicle: VehicleSignals | None = None,
+        os_permission: OsPermission | None = None,
+        vault: Vault | None = None,
+        clock: Clock | None = None,
+        profile: str | None = None,
+        simulated: bool = False,
+    ) -> None:
+        self.config = config if config is not None else Config()
+        self._vault = vault
+        self._prompter = prompter
+        self._parts = Parts(
+            app_id=app_id,
+            profile=profile,
+            config=self.config,
+            notices={
+                Purpose.NAVIGATION: notice or DEFAULT_NOTICE,
+                Purpose.CROSS_BORDER_TRANSFER: CROSS_BORDER_NOTICE,
+            },
+            clock=clock or SystemClock(),
+            vehicle=vehicle,
+            os_permission=os_permission,
+            open_vault=self._open_vault,
+            prompter=self._find_prompter,
+            simulated=simulated,
+        )
+        self._opening = threading.RLock()
+        self._engine: Engine | None = None
+        self._submitter: Submitter | None = None
+        self._drives: weakref.WeakSet[Drive] = weakref.WeakSet()
+        self._closed = False
+        _facades.add(self)
+
+    def __enter__(self) -> Connect:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Connect {self._parts.app_id}>"
+
+    # -- consent ---------------------------------------------------------------------------------
+
+    def permission(self, purpose: Purpose = Purpose.NAVIGATION) -> Permission:
+        """The present answer to *may I?*. Never prompts, never raises for consent; unknown means no (R1)."""
+        try:
+            return self._opened().asking.permission(purpose)
+        except StateError as error:
+            return Permission(PermissionState.UNAVAILABLE, _reason_of(error))
+
+    def request_permission(
+        self,
+        purpose: Purpose = Purpose.NAVIGATION,
+        *,
+        precision: Precision = Precision.PRECISE,
+        user_action: bool = False,
+    ) -> Permission:
+        """Ask the person when the rules allow (R12) and wait for the answer; at most 120 s, always resolves.
+
+        ``user_action``: the person asked for it, which reopens what a refusal or a withdrawal closed.
+        """
+        return self.request_permission_future(purpose, precision=precision, user_action=user_action).result()
+
+    def request_permission_future(
+        self,
+        purpose: Purpose = Purpose.NAVIGATION,
+        *,
+        precision: Precision = Precision.PRECISE,
+        user_action: bool = False,
+    ) -> Future[Permission]:
+        """The same for user-interface threads: returns at once."""
+        try:
+            return self._opened().asking.request(purpose, precision, user_action)
+        except StateError as error:
+            future: Future[Permission] = Future()
+            future.set_result(Permission(PermissionState.UNAVAILABLE, _reason_of(error)))
+            return future
+
+    def withdraw(self, purpose: Purpose | None = None, *, timeout_s: float = 5.0) -> WithdrawalReport:
+        """Withdraw consent, for one purpose or for all: the barrier (R3).
+
+        Works offline, in any state, twice, from any thread, a signal handler or ``atexit``; needs no vault and
+        no prompt. When it returns with ``complete``, no precise position leaves any more and what was buffered
+        is gone. ``timeout_s``: how long to wait for other programs to let go; the report names those that did not.
+        """
+        try:
+            engine = self._opened(even_closed=True)
+        except StateError as error:
+            return WithdrawalReport(
+                complete=False, durable=False, remaining=(str(error),), detail="Nothing is sent; it is not recorded."
+            )
+        purposes = list(Purpose) if purpose is None else [purpose]
+        report = engine.withdraw(purposes, timeout_s)
+        if self._submitter is not None:
+            self._submitter.forget()
+        for drive in list(self._drives):
+            drive.consent_lost(Reason.WITHDRAWN)
+        return report
+
+    def reset(self) -> None:
+        """The way out of a locked state (R8): ends every grant, tells the service, keeps the old files aside,
+        begins a new record. Raises :class:`StateError` when even that is impossible."""
+        engine = self._opened()
+        engine.keeper.call(lambda: reset(engine))
+        self._engine, self._submitter = None, None
+        engine.close()
+
+    def on_change(self, callback: Callable[[Permission], None]) -> Callable[[], None]:
+        """Call ``callback`` on an SDK thread with every changed permission, whoever changed it. Returns an
+        unsubscribe."""
+        return self._opened().watcher.subscribe(callback)
+
+    @property
+    def sharing(self) -> bool:
+        """For the indicator: precise location may be leaving now."""
+        engine = self._engine
+        if engine is None or self._closed:
+            return False
+        busy = engine.sender.sending or any(drive.running for drive in self._drives)
+        box = engine.store.box
+        if not busy and (box is None or not len(box)):
+            return False
+        present = self.permission()
+        return present.granted and present.precision is Precision.PRECISE
+
+    # -- positions -------------------------------------------------------------------------------
+
+    def submit(self, position: Position) -> Submission:
+        """Accept one position: consent first, then the filters, then sealed into the outbox. Returns at once.
+
+        Nothing is sent before :meth:`flush` or inside a :meth:`drive`. Raises :class:`ConsentRequired` with
+        ``.reason``.
+        """
+        if self._submitter is None:
+            self._open_submitter()
+        assert self._submitter is not None
+        return self._submitter.submit(position)
+
+    def flush(self, timeout_s: float | None = None) -> FlushReport:
+        """Send: pending withdrawal notices first, then every position that is due.
+
+        Raises :class:`TransportError` only when nothing could be done; never for consent.
+        """
+        try:
+            engine = self._opened()
+        except StateError as error:
+            return FlushReport(reason=_reason_of(error))
+        return engine.sender.worker.call(lambda: engine.sender.flush(timeout_s))
+
+    def drive(self, source: LocationSource | str | os.PathLike[str], *, route: Route | None = None) -> Drive:
+        """Submit and send from ``source`` in the background until it ends, consent ends, or ``stop()``.
+
+        ``source``: a :class:`LocationSource` or a URL such as ``gpx:FILE``. Raises :class:`SourceUnavailable`
+        when it cannot be opened and :class:`ConsentRequired` without consent.
+        """
+        from .protocol.driving import Drivable, Drive
+
+        engine = self._opened()
+        decision = engine.view.decide(Purpose.NAVIGATION)
+        if not decision.allowed:
+            raise ConsentRequired(decision.reason)
+        owns = isinstance(source, (str, os.PathLike))
+        if isinstance(source, (str, os.PathLike)):
+            from .sources import open_source
+
+            source = open_source(source)
+        if self._submitter is None:
+            self._open_submitter()
+        submitter = self._submitter
+        assert submitter is not None
+        target = Drivable(
+            submit=submitter.submit,
+            flush=lambda: engine.sender.worker.call(lambda: engine.sender.flush(None)),
+            queued=lambda: len(engine.store.box) if engine.store.box is not None else 0,
+            stats=lambda: engine.sender.stats,
+            lost=lambda: (engine.store.dropped + engine.sender.stats.dropped, engine.link.aborted),
+            batch=int(self.config.batch_max_positions or 1),
+            capacity=int(self.config.outbox_max_positions or 1),
+        )
+        drive = Drive(target, source, route, owns_source=owns)
+        self._drives.add(drive)
+        return drive
+
+    def route(self, to: Place, *, origin: Place | None = None, locale: str | None = None) -> Route:
+        """A route to ``to``.
+
+        With a typed ``origin`` no permission is needed (R19). Without, it starts at the latest position of this
+        process: at most 30 s old, else :class:`NoPosition`; needs a precise grant, else :class:`ConsentRequired`.
+        """
+        engine = self._opened()
+        wanted = locale or self.config.locale or "en"
+        if origin is not None:
+            return ask_route(engine, clear_place(), origin, to, wanted)
+        decision = engine.view.decide(Purpose.NAVIGATION)
+        if decision.clearance is None:
+            raise ConsentRequired(decision.reason)
+        if decision.precision is not Precision.PRECISE:
+            raise ConsentRequired(Reason.PRECISION)
+        here = self._submitter.latest() if self._submitter is not None else None
+        if here is None:
+            raise NoPosition("no position at most 30 s old; submit one first, or pass origin=Place(...)")
+        return ask_route(engine, decision.clearance, Place(here.latitude, here.longitude), to, wanted)
+
+    # -- evidence --------------------------------------------------------------------------------
+
+    def receipts(self) -> list[Receipt]:
+        """Signed consent records (ISO/IEC TS 27560), oldest first, one per grant (R20)."""
+        from .protocol.evidence import receipts
+
+        engine = self._opened()
+        return engine.keeper.call(lambda: receipts(engine))
+
+    def doctor(self) -> list[dict[str, Any]]:
+        """What is usable here: rows of ``name``, ``ok``, ``detail``, ``advice``."""
+        from .protocol.evidence import diagnose
+
+        return diagnose(self._opened())
+
+    @property
+    def state_path(self) -> Path:
+        """The state directory of this (app, profile)."""
+        return self._opened().state.directory.path
+
+    def wait_for_notices(self, timeout_s: float = 5.0) -> bool:
+        """Wait until the service has acknowledged every withdrawal; true when it has."""
+        return self._opened(even_closed=True).wait_for_notices(timeout_s)
+
+    def close(self) -> None:
+        """Stop. Waits at most two seconds for a pending notice; sends no positions. Twice is once."""
+        if self._closed:
+            return
+        self._closed = True
+        for drive in list(self._drives):
+            drive.stop()
+        engine, self._engine, self._submitter = self._engine, None, None
+        if engine is not None:
+            engine.close()
+
+    # -- wiring ----------------------------------------------------------------------------------
+
+    def _opened(self, *, even_closed: bool = False) -> Engine:
+        engine = self._engine
+        if engine is not None:
+            return engine
+        if self._closed and not even_closed:
+            raise KalosConnectError("this Connect is closed; make a new one")
+        with self._opening:
+            if self._engine is None:
+                self._engine = Engine(self._parts)
+            return self._engine
+
+    def _open_submitter(self) -> None:
+        try:
+            engine = self._opened()
+        except StateError as error:
+            reason = _reason_of(error)
+        else:
+            self._submitter = Submitter(engine)
+            return
+        raise ConsentRequired(reason)
+
+    def _open_vault(self, directory: StateDirectory) -> Vault:
+        if self._vault is None:
+            from .storage.vault import open_vault
+
+            self._vault = open_vault(str(self.config.vault), directory)
+        return self._vault
+
+    def _find_prompter(self) -> Prompter | None:
+        if self._prompter is None and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():
+            from .prompts.terminal import TerminalPrompter
+
+            self._prompter = TerminalPrompter()
+        return self._prompter
+
+    def _after_fork(self) -> None:
+        """In a forked child: no thread, lock or socket of the parent is ours; the next call opens anew (R3)."""
+        self._opening = threading.RLock()
+        self._inherited, self._engine = self._engine, None  # kept referenced, never used or closed
+        self._submitter = None
+        self._drives = weakref.WeakSet()
+
+
+def _reason_of(error: StateError) -> Reason:
+    return Reason.STATE_ROLLED_BACK if isinstance(error, StateRolledBack) else Reason.STATE_UNREADABLE
+
+
+def _after_fork_in_child() -> None:
+    for facade in list(_facades):
+        facade._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+

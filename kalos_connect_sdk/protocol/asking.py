@@ -1,0 +1,296 @@
+"""Asking a person: one prompt at a time, across threads and processes; it always resolves (R12).
+
+Each prompt has a thread of its own. ``request_permission`` joins the one that is open.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+from ..config import Config
+from ..core.lifecycle import Event
+from ..core.prompting import Ask, AskFacts, may_ask, motion, permission
+from ..model.consent import (
+    Duration,
+    Permission,
+    PermissionState,
+    Precision,
+    PromptAnswer,
+    PromptChoice,
+    Purpose,
+)
+from ..model.decision import Reason
+from ..model.notice import Notice
+from ..model.vehicle import Motion, VehicleState
+from ..ports import Prompter, PromptRequest
+from ..storage.locks import FileLock
+from .granting import Granting, Shown
+from .state import State
+from .view import View
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from ..storage.locks import Lease
+
+__all__ = ["PROMPT_DEADLINE_S", "Asking"]
+
+PROMPT_DEADLINE_S = 120.0
+_LOOK_S = 0.05
+_DURATIONS = (Duration.THIS_DRIVE, Duration.days(7), Duration.UNTIL_WITHDRAWN)
+
+
+class _Closed(Exception):
+    """The prompt had to close before an answer came."""
+
+    def __init__(self, event: Event, reason: Reason) -> None:
+        super().__init__(reason.name)
+        self.event = event
+        self.reason = reason
+
+
+class Asking:
+    """The coordinator of prompts of one :class:`Connect`."""
+
+    def __init__(
+        self,
+        state: State,
+        config: Config,
+        keeper: Worker,
+        view: View,
+        granting: Granting,
+        notices: dict[Purpose, Notice],
+        prompter: Callable[[], Prompter | None],
+        simulated: bool,
+        granted: Callable[[Purpose, int], None],
+    ) -> None:
+        self._state = state
+        self._config = config
+        self._keeper = keeper
+        self._view = view
+        self._granting = granting
+        self._notices = notices
+        self._prompter = prompter
+        self._simulated = simulated
+        self._granted = granted
+        self._open: dict[Purpose, Future[Permission]] = {}
+        self._lock = threading.Lock()
+        self.cancelled = 0
+        """Counts withdrawals of this process; a plain attribute, raised even in a signal handler."""
+
+    # -- the answer to *may I?* ------------------------------------------------------------------
+
+    def permission(self, purpose: Purpose, *, deferred: bool = False) -> Permission:
+        """The present permission, without asking anybody."""
+        decision = self._view.decide(purpose)
+        record = self._state.snapshot.records[purpose]
+        return permission(decision, record, has_prompter=self._prompter() is not None, deferred=deferred)
+
+    def request(self, purpose: Purpose, precision: Precision, user_action: bool) -> Future[Permission]:
+        """Ask when the rules allow; a request while a prompt of the purpose is open joins it."""
+        with self._lock:
+            running = self._open.get(purpose)
+            if running is not None and not running.done():
+                return running
+            future: Future[Permission] = Future()
+            self._open[purpose] = future
+        threading.Thread(
+            target=self._resolve, args=(future, purpose, precision, user_action), name="kalos-prompt", daemon=True
+        ).start()
+        return future
+
+    def _resolve(self, future: Future[Permission], purpose: Purpose, precision: Precision, user_action: bool) -> None:
+        """A prompt always resolves: with a permission, or with the error that stopped it."""
+        future.set_running_or_notify_cancel()
+        try:
+            answer = self._ask(purpose, precision, user_action)
+        except BaseException as error:  # it belongs to the caller
+            future.set_exception(error)
+        else:
+            future.set_result(answer)
+
+    # -- one request -----------------------------------------------------------------------------
+
+    def _ask(self, purpose: Purpose, precision: Precision, user_action: bool) -> Permission:
+        self._keeper.call(lambda: self._state.reload(ask_vault=True))
+        present = self.permission(purpose)
+        if present.granted:
+            return self._already(present, purpose, precision)
+        ask = self._may_ask(purpose, user_action)
+        if not ask.allowed:
+            return self._not_asked(ask, purpose)
+        lease = self._one_prompt(purpose)
+        if lease is None:
+            return self.permission(purpose)  # another process asked: its answer counts
+        with lease:
+            return self._prompt(purpose, precision)
+
+    def _already(self, present: Permission, purpose: Purpose, precision: Precision) -> Permission:
+        if precision is Precision.APPROXIMATE and present.precision is Precision.PRECISE:
+            reason = self._keeper.call(lambda: self._granting.downgrade(purpose))
+            if reason is not Reason.ALLOWED:
+                return Permission(PermissionState.UNAVAILABLE, reason)
+            return self._after_grant(purpose)
+        return present
+
+    def _may_ask(self, purpose: Purpose, user_action: bool) -> Ask:
+        snapshot = self._view.snapshot()
+        record = snapshot.records[purpose]
+        prompter = self._prompter()
+        vehicle = self._view.vehicle()
+        readable = snapshot.unreadable
+        if readable is None and record.status.active and not self._view.ended(purpose, record.epoch):
+            reason = self._view.decide(purpose).reason
+            readable = reason if reason is Reason.STATE_ROLLED_BACK else None
+        return may_ask(
+            AskFacts(
+                state=record,
+                user_action=user_action,
+                driver_facing=bool(getattr(prompter, "driver_facing", True)),
+                motion=motion(vehicle),
+                has_prompter=prompter is not None,
+                readable=readable,
+                os=self._view.os(),
+                now_wall_s=self._state.now().wall_s,
+                guardian_missing=False,
+                profile_matches=self._view.profile_matches(vehicle or VehicleState()),
+                vehicle_privacy=bool(vehicle and vehicle.privacy),
+                already_granted=False,
+            )
+        )
+
+    def _not_asked(self, ask: Ask, purpose: Purpose) -> Permission:
+        if ask.reason is Reason.DEFERRED:
+            self._keeper.call(lambda: self._granting.note(Event.DEFER, purpose, Reason.DEFERRED))
+        record = self._state.snapshot.records[purpose]
+        return Permission(
+            ask.permission_state or PermissionState.UNAVAILABLE, ask.reason or Reason.NOT_ASKED, epoch=record.epoch
+        )
+
+    def _one_prompt(self, purpose: Purpose) -> Lease | None:
+        """The right to prompt; or None once another process's prompt of this purpose has resolved."""
+        lock = FileLock(self._state.directory, f"prompt-{purpose.value}.lock")
+        lease = lock.try_acquire()
+        if lease is not None:
+            return lease
+        deadline = time.monotonic() + PROMPT_DEADLINE_S
+        wait = threading.Event()
+        while lock.held_elsewhere() and time.monotonic() < deadline:
+            wait.wait(_LOOK_S)
+        return None
+
+    def _prompt(self, purpose: Purpose, precision: Precision) -> Permission:
+        state = self._state
+        notice = self._notices[purpose]
+        shown = Shown(
+            purpose=purpose,
+            notice=notice,
+            text=notice.text(self._config.locale),
+            withdrawals=state.page.withdrawals(purpose),
+            vehicle=self._view.vehicle(),
+            simulated=self._simulated,
+        )
+        closed: _Closed | None = None
+        answer = PromptAnswer.dismiss()
+        try:
+            answer = self._answer(shown, precision)
+        except _Closed as error:
+            closed = error
+        if closed is not None:
+            event, reason = closed.event, closed.reason
+            self._keeper.call(lambda: self._granting.note(event, purpose, reason))
+            deferred = self.permission(purpose, deferred=reason is Reason.DEFERRED)
+            return deferred if deferred.reason is not Reason.NOT_ASKED else _because(deferred, reason)
+        return self._record(shown, answer, precision)
+
+    def _record(self, shown: Shown, answer: PromptAnswer, precision: Precision) -> Permission:
+        purpose = shown.purpose
+        if answer.choice is PromptChoice.ALLOW:
+            if precision is Precision.APPROXIMATE or answer.precision is Precision.APPROXIMATE:
+                answer = PromptAnswer.allow(answer.duration, Precision.APPROXIMATE)
+            reason = self._keeper.call(lambda: self._granting.grant(shown, answer))
+            if reason is Reason.ALLOWED:
+                return self._after_grant(purpose)
+            present = self.permission(purpose)
+            return present if reason is Reason.WITHDRAWN else Permission(PermissionState.UNAVAILABLE, reason)
+        event = Event.DENY if answer.choice is PromptChoice.DENY else Event.DISMISS
+        reason = Reason.REFUSED if event is Event.DENY else Reason.DISMISSED
+        self._keeper.call(lambda: self._granting.note(event, purpose, reason))
+        present = self.permission(purpose)
+        return present if event is Event.DENY else _because(present, Reason.DISMISSED)
+
+    def _after_grant(self, purpose: Purpose) -> Permission:
+        self._view.changed()
+        present = self.permission(purpose)
+        if present.granted:
+            self._granted(purpose, present.epoch)
+        return present
+
+    # -- the prompt itself -----------------------------------------------------------------------
+
+    def _answer(self, shown: Shown, precision: Precision) -> PromptAnswer:
+        """The person's answer; raises :class:`_Closed` when the prompt must close without one."""
+        prompter = self._prompter()
+        if prompter is None:
+            raise _Closed(Event.PROMPT_FAILED, Reason.NO_PROMPTER)
+        answers: SimpleQueue[PromptAnswer | BaseException] = SimpleQueue()
+        closing = threading.Event()
+        request = PromptRequest(
+            purpose=shown.purpose,
+            precision=precision,
+            notice=shown.notice,
+            text=shown.text,
+            durations=_DURATIONS,
+            deadline=time.monotonic() + PROMPT_DEADLINE_S,
+            cancelled=closing,
+            service_origin=self._config.origin,
+            _answer=answers.put,
+        )
+        threading.Thread(
+            target=_run_prompter, args=(prompter, request, answers), name="kalos-prompter", daemon=True
+        ).start()
+        try:
+            answer = self._await(shown, prompter, answers)
+        finally:
+            closing.set()
+        if not isinstance(answer, PromptAnswer):
+            raise _Closed(Event.PROMPT_FAILED, Reason.PROMPT_FAILED)
+        return answer
+
+    def _await(
+        self, shown: Shown, prompter: Prompter, answers: SimpleQueue[PromptAnswer | BaseException]
+    ) -> PromptAnswer | BaseException:
+        driver_facing = bool(getattr(prompter, "driver_facing", True))
+        started, cancelled = self._state.clock.read().boottime_s, self.cancelled
+        while True:
+            try:
+                return answers.get(timeout=_LOOK_S)
+            except Empty:
+                pass
+            if self.cancelled != cancelled or self._state.page.withdrawals(shown.purpose) != shown.withdrawals:
+                raise _Closed(Event.DISMISS, Reason.WITHDRAWN)
+            if driver_facing and motion(self._view.vehicle()) is not Motion.PARKED:
+                raise _Closed(Event.DEFER, Reason.DEFERRED)
+            if self._state.clock.read().boottime_s - started > PROMPT_DEADLINE_S:
+                raise _Closed(Event.DISMISS, Reason.DISMISSED)
+
+
+def _run_prompter(
+    prompter: Prompter, request: PromptRequest, answers: SimpleQueue[PromptAnswer | BaseException]
+) -> None:
+    """On the prompter's own thread: its answer, or the error it failed with."""
+    try:
+        answer = prompter.ask(request)
+    except BaseException as error:
+        answers.put(error)
+        return
+    if answer is not None:
+        answers.put(answer)
+
+
+def _because(present: Permission, reason: Reason) -> Permission:
+    return Permission(present.state, reason, epoch=present.epoch, receipt_id=present.receipt_id)

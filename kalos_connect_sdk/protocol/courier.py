@@ -1,0 +1,217 @@
+"""The courier: withdrawal notices, registration and the service's own word on a consent (R5, R7).
+
+Nothing it carries holds a position. Its network calls run on the courier thread, what they change is
+committed on the keeper.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..config import Config
+from ..core.record import registration_message, render, split_grants
+from ..core.retry import Action, backoff_s, outcome
+from ..crypto.encoding import b64
+from ..errors import ServiceRefused, StateError, TransportError
+from ..model.consent import Purpose, RecordState
+from ..model.notice import Notice
+from ..storage.failure import StorageFailure
+from ..storage.ledger import NoticeRow
+from .ending import CAUSES, Cause
+from .state import State
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from ..transport.client import ServiceClient
+
+__all__ = ["Courier"]
+
+_ENDINGS = {
+    Action.EXPIRE: CAUSES["service-expired"],
+    Action.INVALIDATE: CAUSES["service-notice"],
+    Action.REVOKE: CAUSES["service"],
+}
+_POLL_S = 60.0
+
+
+class Courier:
+    """Talks to the service about consent. ``end`` ends a grant because the service said so."""
+
+    def __init__(
+        self,
+        state: State,
+        config: Config,
+        keeper: Worker,
+        notices: dict[Purpose, Notice],
+        client: Callable[[str], ServiceClient],
+        end: Callable[[Purpose, Cause], None],
+    ) -> None:
+        self._state = state
+        self._config = config
+        self._keeper = keeper
+        self._notices = notices
+        self._client = client
+        self._end = end
+        self.worker = Worker("kalos-courier")
+        self._due: dict[str, tuple[int, float]] = {}
+        self._asked: dict[Purpose, tuple[int, float, str | None]] = {}
+        self._woken = False
+
+    # -- notices ---------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Deliver what is pending, soon and in the background."""
+        self._woken = True
+        self.worker.post(lambda: None)
+
+    def idle(self) -> bool:
+        """Between jobs: one round of deliveries that are due; true while notices are pending."""
+        if self.worker.stopped:
+            return False
+        if self._woken or self._due:
+            self._woken = False
+            self.deliver(ignore_backoff=False)
+        return bool(self._due)
+
+    def pending(self) -> list[NoticeRow]:
+        """Notices not yet acknowledged."""
+        return [row for row in self._keeper.call(self._state.ledger.notices) if row.awake]
+
+    def deliver(self, *, ignore_backoff: bool) -> int:
+        """Try every pending notice that is due; returns how many are left. Never raises for the network."""
+        try:
+            rows = self.pending()
+        except StateError:
+            return 0
+        left = 0
+        for row in rows:
+            attempts, not_before = self._due.get(row.notice_id, (0, 0.0))
+            if not row.origin:  # granted without a service: there is nobody to tell
+                self._acknowledge(row)
+            elif not ignore_backoff and time.monotonic() < not_before:
+                left += 1
+            elif self._deliver_one(row):
+                self._acknowledge(row)
+            else:
+                left += 1
+                wait_s = backoff_s(attempts, random.random())  # noqa: S311 - jitter, not a secret
+                self._due[row.notice_id] = (attempts + 1, time.monotonic() + wait_s)
+        return left
+
+    def _deliver_one(self, row: NoticeRow) -> bool:
+        """R5: no answer but an acknowledgement makes a notice go away."""
+        body = {**json.loads(row.body), "withdrawn_at": row.withdrawn_at}
+        try:
+            self._client(row.origin).withdraw(row.record_id, body)
+        except TransportError:
+            return False
+        return True
+
+    def _acknowledge(self, row: NoticeRow) -> None:
+        self._due.pop(row.notice_id, None)
+        try:
+            self._keeper.call(lambda: self._state.commit(delete_notices=[row.notice_id]))
+        except StorageFailure:
+            pass  # it stays, is sent again, and has its effect once
+
+    # -- registration ----------------------------------------------------------------------------
+
+    def token(self, purpose: Purpose, epoch: int, *, refused: str | None = None) -> str:
+        """The access token of a registered grant; registers it now when needed. Raises :class:`TransportError`.
+
+        ``refused``: the token the service answered 401 to: another process may hold a newer one, else register anew.
+        """
+        record_id, token, registered = self._keeper.call(lambda: self._known(purpose, refused))
+        if token is not None and registered >= epoch and token != refused:
+            return token
+        return self._register(purpose, epoch, record_id)
+
+    def _known(self, purpose: Purpose, refused: str | None) -> tuple[str, str | None, int]:
+        state = self._state
+        secret = state.ensure_secret()
+        if refused is not None:
+            secret = state.read_secret_again()
+        record_id = state.ledger.record_id(purpose)
+        return record_id, secret.tokens.get(record_id), state.snapshot.records[purpose].registered_epoch
+
+    def _register(self, purpose: Purpose, epoch: int, record_id: str) -> str:
+        body = self._keeper.call(lambda: self._registration(purpose, epoch, record_id))
+        refused: ServiceRefused | None = None
+        try:
+            answer = self._client(self._config.service_url or "").register(record_id, body)
+        except ServiceRefused as error:
+            refused = error
+        if refused is not None:
+            self.obey(purpose, epoch, refused.problem)
+            raise ServiceRefused(refused.problem)
+        self._keeper.call(lambda: self._registered(purpose, epoch, record_id, answer.access_token))
+        self._asked[purpose] = (epoch, time.monotonic(), None)
+        return answer.access_token
+
+    def _registration(self, purpose: Purpose, epoch: int, record_id: str) -> dict[str, object]:
+        state = self._state
+        secret = state.ensure_secret()
+        bodies = [json.loads(row.body) for row in state.ledger.events()]
+        grants = split_grants([body for body in bodies if body.get("purpose") == purpose.value])
+        record = render(
+            record_id=record_id,
+            purpose=purpose,
+            events=grants[-1] if grants else [],
+            notice=self._notices[purpose],
+            public_key=secret.signing.public,
+            service_region=self._config.service_region,
+        )
+        public = b64(secret.signing.public)
+        message = registration_message(record_id, epoch, public, record)
+        return {
+            "epoch": epoch,
+            "public_key": public,
+            "record": record,
+            "signature": b64(secret.signing.sign(message)),
+        }
+
+    def _registered(self, purpose: Purpose, epoch: int, record_id: str, token: str) -> None:
+        state = self._state
+        state.save_secret(state.ensure_secret().with_token(record_id, token))
+        record: RecordState = state.reload().records[purpose]
+        if record.registered_epoch < epoch <= record.epoch:
+            try:
+                state.commit([state.event("registered", purpose, epoch)])
+            except StorageFailure:
+                pass  # registering again is harmless
+
+    # -- the service's own word ------------------------------------------------------------------
+
+    def ask_status(self, purpose: Purpose, epoch: int, token: str) -> None:
+        """R7: before the first send of a run, and then each minute, hear what the service knows.
+
+        Raises :class:`TransportError` when it cannot be asked the first time.
+        """
+        asked, at, etag = self._asked.get(purpose, (0, 0.0, None))
+        if asked == epoch and time.monotonic() - at < _POLL_S:
+            return
+        record_id = self._keeper.call(lambda: self._state.ledger.record_id(purpose))
+        try:
+            known = self._client(self._config.service_url or "").status(record_id, token, etag)
+        except TransportError:
+            if asked == epoch:
+                return
+            raise
+        if known is not None:
+            etag = known.etag
+            if known.status not in ("given", "renewed") and known.epoch >= epoch:
+                self._end(purpose, CAUSES["service"])
+        self._asked[purpose] = (epoch, time.monotonic(), etag)
+
+    def obey(self, purpose: Purpose, epoch: int, problem: dict[str, object]) -> None:
+        """Close the own gate where the service closed its own."""
+        status = problem.get("status")
+        name = str(problem.get("type", "")).rsplit("/", 1)[-1]
+        action = outcome(status if isinstance(status, int) else None, name, None, now_wall_s=time.time()).action
+        cause = _ENDINGS.get(action)
+        if cause is not None and self._state.snapshot.records[purpose].epoch == epoch:
+            self._end(purpose, cause)

@@ -1,0 +1,253 @@
+"""A drive: read a source, submit, send, guide, in the background until the source or the consent ends.
+
+Two threads: the reader submits, the pump sends. Neither depends on anybody iterating the events, which
+are bounded (oldest dropped, ``ConsentLost`` always kept).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from types import TracebackType
+
+from ..core.guidance import Guide
+from ..errors import ConsentRequired, KalosConnectError, SourceError, TransportError
+from ..model.decision import Reason
+from ..model.events import Arrived, ConsentLost, DriveEvent, DriveStats, Guidance, Progress, SourceLost
+from ..model.position import Position
+from ..model.reports import FlushReport, Submission
+from ..model.route import Route
+from ..ports import LocationSource
+from .sending import SendStats
+
+__all__ = ["Drive", "Drivable"]
+
+_MAX_EVENTS = 256
+_LINGER_S = 1.0
+
+
+class Drivable:
+    """What a drive needs of the facade: four functions, so that it can be driven alone in tests."""
+
+    def __init__(
+        self,
+        submit: Callable[[Position, object, bool], Submission],
+        flush: Callable[[], FlushReport],
+        queued: Callable[[], int],
+        stats: Callable[[], SendStats],
+        lost: Callable[[], tuple[int, int]],
+        batch: int,
+        capacity: int,
+    ) -> None:
+        self.submit = submit
+        self.flush = flush
+        self.queued = queued
+        self.stats = stats
+        self.lost = lost
+        """(positions dropped, requests aborted) since open."""
+        self.batch = batch
+        self.capacity = capacity
+
+
+class Drive:
+    """A running drive. Iterate it for events, or let it run: ``wait()``, ``stop()``; ``stats`` at any time."""
+
+    def __init__(
+        self, target: Drivable, source: LocationSource, route: Route | None, *, owns_source: bool, first: Position | None
+    ) -> None:
+        self._target = target
+        self._source = source
+        self._owns_source = owns_source
+        self._guide = Guide(route) if route is not None and len(route.line) > 1 else None
+        self._first = first
+        self._events: deque[DriveEvent] = deque()
+        self._wanted = threading.Condition()
+        self._stopping = threading.Event()
+        self._read_all = threading.Event()
+        self._work = threading.Event()
+        self._over = threading.Event()
+        self._accepted = 0
+        self._filtered = 0
+        self._told: str | None = None
+        self._base = target.stats()
+        self._base_lost = target.lost()
+        self._sent_base = (self._base.sent, self._base.rejected, self._base.batches, self._base.bytes_sent)
+        self._lost_reason: Reason | None = None
+        self._reader = threading.Thread(target=self._read, name="kalos-reader", daemon=True)
+        self._pump = threading.Thread(target=self._send, name="kalos-pump", daemon=True)
+        self._reader.start()
+        self._pump.start()
+
+    # -- for the app -----------------------------------------------------------------------------
+
+    def __enter__(self) -> Drive:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __iter__(self) -> Iterator[DriveEvent]:
+        """Events until the drive is over."""
+        while True:
+            with self._wanted:
+                while not self._events and not self._over.is_set():
+                    self._wanted.wait(0.5)
+                if not self._events:
+                    return
+                event = self._events.popleft()
+            yield event
+
+    @property
+    def running(self) -> bool:
+        """False once the source ended and everything was sent, consent ended, or it was stopped."""
+        return not self._over.is_set()
+
+    @property
+    def stats(self) -> DriveStats:
+        """Counts so far."""
+        now, (dropped, aborted) = self._target.stats(), self._target.lost()
+        sent, rejected, batches, size = self._sent_base
+        return DriveStats(
+            accepted=self._accepted,
+            filtered=self._filtered,
+            sent=now.sent - sent,
+            rejected=now.rejected - rejected,
+            dropped=dropped - self._base_lost[0],
+            aborted=aborted - self._base_lost[1],
+            batches=now.batches - batches,
+            bytes_sent=now.bytes_sent - size,
+        )
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until it is over; true when it is."""
+        return self._over.wait(timeout_s)
+
+    def stop(self) -> None:
+        """Stop reading; what is queued and due is sent while consent lasts. Returns when it is over."""
+        self._stopping.set()
+        self._source.close()
+        self._work.set()
+        if threading.current_thread() not in (self._reader, self._pump):
+            self._over.wait(15.0)
+
+    # -- the two threads -------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        try:
+            if self._first is not None:
+                self._take(self._first)
+            for position in self._source:
+                if self._stopping.is_set() or not self._take(position):
+                    break
+        except ConsentRequired as error:
+            self._lose(error.reason)
+        except (SourceError, KalosConnectError) as error:
+            self._tell(SourceLost(str(error)))
+        finally:
+            self._read_all.set()
+            self._work.set()
+            if self._owns_source:
+                self._source.close()
+
+    def _take(self, position: Position) -> bool:
+        live = bool(getattr(self._source, "live", False))
+        if not live:
+            self._make_room()
+        submission = self._target.submit(position, self, not live)
+        if not submission.accepted:
+            self._filtered += 1
+            return not self._stopping.is_set()
+        self._accepted += 1
+        if self._accepted % 32 == 0 and self._target.queued() >= self._target.batch:
+            self._work.set()
+        if self._guide is not None:
+            self._guide_along(position)
+        return not self._stopping.is_set()
+
+    def _make_room(self) -> None:
+        """A recording waits while the outbox is full."""
+        while self._target.queued() >= self._target.capacity and not self._stopping.is_set() and not self._lost_reason:
+            self._work.set()
+            self._stopping.wait(0.005)
+
+    def _guide_along(self, position: Position) -> None:
+        assert self._guide is not None
+        step = self._guide.update(position.latitude, position.longitude)
+        if step.arrived:
+            if self._told != "arrived":
+                self._told = "arrived"
+                self._tell(Arrived())
+        elif step.manoeuvre is not None:
+            mark = f"{step.manoeuvre.begin_index}:{_band(step.distance_m)}"
+            if mark != self._told:
+                self._told = mark
+                self._tell(Guidance(step.manoeuvre.instruction, step.distance_m))
+
+    def _send(self) -> None:
+        pause_s = _LINGER_S
+        while self._lost_reason is None:
+            self._work.wait(pause_s)
+            self._work.clear()
+            ending = self._read_all.is_set() or self._stopping.is_set()
+            pause_s = self._flush(ending)
+            if ending and (pause_s == 0.0 or self._stopping.is_set()):
+                break
+        self._over.set()
+        with self._wanted:
+            self._wanted.notify_all()
+
+    def _flush(self, ending: bool) -> float:
+        """One flush; seconds until the next is worthwhile, 0 when nothing is left."""
+        try:
+            report = self._target.flush()
+        except TransportError:
+            self._tell_progress()
+            return _LINGER_S
+        except KalosConnectError as error:
+            self._tell(SourceLost(str(error)))
+            return 0.0
+        self._tell_progress()
+        if report.reason is not Reason.ALLOWED:
+            self._lose(report.reason)
+            return 0.0
+        if ending and report.remaining == 0:
+            return 0.0
+        return min(_LINGER_S, max(0.02, report.next_attempt_s or _LINGER_S))
+
+    # -- events ----------------------------------------------------------------------------------
+
+    def _lose(self, reason: Reason) -> None:
+        if self._lost_reason is None:
+            self._lost_reason = reason
+            self._tell(ConsentLost(reason))
+        self._stopping.set()
+        self._source.close()
+        self._work.set()
+
+    def consent_lost(self, reason: Reason) -> None:
+        """Consent ended elsewhere: told at once, not only at the next position."""
+        self._lose(reason)
+
+    def _tell_progress(self) -> None:
+        stats = self.stats
+        self._tell(Progress(stats.accepted, stats.sent, stats.dropped, self._target.queued(), stats.bytes_sent))
+
+    def _tell(self, event: DriveEvent) -> None:
+        with self._wanted:
+            if len(self._events) >= _MAX_EVENTS:
+                for index, old in enumerate(self._events):
+                    if not isinstance(old, ConsentLost):
+                        del self._events[index]
+                        break
+            self._events.append(event)
+            self._wanted.notify()
+
+
+def _band(distance_m: float) -> int:
+    """Tell again when the distance crosses 1000, 500, 200, 50 m."""
+    return sum(distance_m < edge for edge in (1000, 500, 200, 50))
+
+

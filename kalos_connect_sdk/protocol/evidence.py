@@ -1,0 +1,92 @@
+"""Receipts and diagnosis: what can be shown to a person, a regulator, a mechanic (R20)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ..core.prompting import motion
+from ..core.record import Receipt, attach_signature, render, signing_bytes, split_grants
+from ..errors import KalosConnectError, VaultUnavailable
+from ..model.consent import Purpose
+from ..model.decision import Reason
+from .engine import Engine
+
+__all__ = ["diagnose", "receipts"]
+
+
+def receipts(engine: Engine) -> list[Receipt]:
+    """One signed record per grant, oldest first. Runs on the keeper.
+
+    Raises :class:`VaultUnavailable` when the signing key cannot be read.
+    """
+    state = engine.state
+    state.reload()
+    bodies = [json.loads(row.body) for row in state.ledger.events()]
+    if not any("terms" in body for body in bodies):
+        return []
+    if state.secret is None:
+        state.secret = state.identity.load()
+    secret = state.secret
+    if secret is None:
+        raise VaultUnavailable("the vault does not hold the key that signs receipts; see kalos-connect doctor")
+    found: list[tuple[str, Receipt]] = []
+    for purpose in Purpose:
+        for events in split_grants([body for body in bodies if body.get("purpose") == purpose.value]):
+            record = render(
+                record_id=state.ledger.record_id(purpose),
+                purpose=purpose,
+                events=events,
+                notice=engine.parts.notices[purpose],
+                public_key=secret.signing.public,
+                service_region=engine.parts.config.service_region,
+            )
+            signed = attach_signature(record, secret.signing.sign(signing_bytes(record)))
+            found.append((str(events[0].get("at", "")), Receipt(signed)))
+    return [receipt for _, receipt in sorted(found, key=lambda pair: pair[0])]
+
+
+_ADVICE = {
+    Reason.STATE_UNREADABLE: "keep the state directory for inspection, then run: kalos-connect consent reset",
+    Reason.STATE_ROLLED_BACK: "the state was restored from before a withdrawal; run: kalos-connect consent reset",
+    Reason.VAULT_UNAVAILABLE: "unlock the keyring, or choose another vault (file:PATH) in the configuration",
+}
+
+
+def diagnose(engine: Engine) -> list[dict[str, Any]]:
+    """What is usable here: a row for state, vault, RAM, clock, vehicle and service."""
+    state = engine.keeper.call(lambda: _reloaded(engine))
+    rows: list[dict[str, Any]] = []
+
+    def row(name: str, ok: bool, detail: str, advice: str = "") -> None:
+        rows.append({"name": name, "ok": ok, "detail": detail, "advice": "" if ok else advice})
+
+    decision = engine.view.decide(Purpose.NAVIGATION)
+    bad = state.unreadable or (decision.reason if decision.reason is Reason.STATE_ROLLED_BACK else None)
+    row("state", bad is None, state.problem or str(state.directory.path), _ADVICE.get(bad, "") if bad else "")
+    problem = engine.keeper.call(lambda: _vault_problem(engine))
+    kind = "this run only" if not state.identity.persistent and state.secret else str(engine.parts.config.vault)
+    row("vault", problem is None, problem or kind, "consent lasts for this run only; unlock a keyring or set vault=file:PATH")
+    where = state.keys.location
+    row("data keys", state.keys.reachable, f"in RAM: {where}", "the recorded place cannot be reached by this session")
+    now = state.now()
+    row("clock", now.trusted, "trusted" if now.trusted else "behind what is known to have passed", "set the clock")
+    vehicle = engine.view.vehicle()
+    row("vehicle", vehicle is not None, motion(vehicle).value, "no vehicle signals: a driver-facing prompt is deferred")
+    url = engine.parts.config.service_url
+    row("service", bool(url), url or "not configured", "set service_url")
+    return rows
+
+
+def _reloaded(engine: Engine) -> Any:
+    engine.state.reload(ask_vault=True)
+    return engine.state
+
+
+def _vault_problem(engine: Engine) -> str | None:
+    identity = engine.state.identity
+    try:
+        identity.probe()
+    except KalosConnectError as error:
+        return str(error)
+    return None

@@ -1,0 +1,61 @@
+"""Opening the ledger, or standing in for one that cannot be read, so that withdrawing still works (R8)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ..errors import StateUnreadable
+from ..model.consent import Purpose
+from ..storage.directory import StateDirectory
+from ..storage.failure import StorageFailure
+from ..storage.ledger import Ledger, NoticeRow
+
+__all__ = ["UnreadableLedger", "open_ledger"]
+
+
+def open_ledger(directory: StateDirectory) -> Ledger | UnreadableLedger:
+    """The ledger; a stand-in when it is damaged or newer. Raises :class:`StateUnreadable` for a foreign directory."""
+    problem: str | None = None
+    try:
+        return Ledger.open(directory)
+    except StateUnreadable as error:
+        problem = str(error)
+    return UnreadableLedger(directory, problem)
+
+
+class UnreadableLedger:
+    """Knows nothing, records nothing, and keeps the file: every reading of events says why."""
+
+    fresh = False
+
+    def __init__(self, directory: StateDirectory, problem: str) -> None:
+        self._directory = directory
+        self._problem = problem
+
+    def events(self, after_seq: int = 0) -> NoReturn:
+        """Raises :class:`StateUnreadable`."""
+        raise StateUnreadable(self._problem)
+
+    def notices(self) -> list[NoticeRow]:
+        """None can be read."""
+        return []
+
+    def record_id(self, purpose: Purpose) -> str:
+        """None can be read."""
+        return ""
+
+    def meta(self, key: str) -> str | None:
+        """None can be read."""
+        return None
+
+    def commit(self, **changes: Any) -> NoReturn:
+        """Raises :class:`StorageFailure`: an unreadable ledger is never written to."""
+        raise StorageFailure(self._problem)
+
+    def archive(self, stamp: str) -> Path | None:
+        """Move the unreadable file aside; it is kept."""
+        return self._directory.set_aside("ledger.db", stamp)
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,52 @@
+"""The way out of a locked state (R8): tombstone, notice, archive, new record. Runs on the keeper."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+from ..errors import StateError
+from ..model.consent import Purpose
+from ..storage.ledger import Ledger, NoticeRow
+from ..storage.page import Page
+from .ending import CAUSES
+from .engine import Engine
+
+__all__ = ["reset"]
+
+
+def reset(engine: Engine) -> None:
+    """End everything, keep the old files aside, begin anew. No notice is lost; the epoch goes on above."""
+    state = engine.state
+    engine.ending.end(list(Purpose), CAUSES["subject"], 5.0)
+    notices = _pending(engine)
+    highest = {purpose: _highest(engine, purpose) for purpose in Purpose}
+    stamp = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%dT%H%M%S")
+    if not state.page.intact():
+        state.page = Page.renew(state.directory, stamp)
+    for purpose, epoch in highest.items():
+        if epoch:
+            state.page.set_granted(purpose, epoch)
+            state.page.end(purpose, epoch)
+            state.keys.raise_counter(purpose, epoch)
+    state.ledger.archive(stamp)
+    state.ledger = Ledger.open(state.directory)
+    state.begin_anew(notices, highest)
+    engine.ending.unfinished.clear()
+    engine.store.record_id = state.ledger.record_id(Purpose.NAVIGATION)
+
+
+def _pending(engine: Engine) -> list[NoticeRow]:
+    try:
+        return [row for row in engine.state.ledger.notices() if row.awake]
+    except StateError:
+        return []  # the ledger cannot be read at all: its archive keeps what it holds
+
+
+def _highest(engine: Engine, purpose: Purpose) -> int:
+    state = engine.state
+    try:
+        ended = state.page.highest_ended(purpose)
+    except StateError:
+        ended = 0
+    return max(ended, state.page.granted(purpose), state.snapshot.records[purpose].epoch, state.snapshot.floor[purpose])

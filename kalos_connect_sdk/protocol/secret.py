@@ -1,0 +1,92 @@
+"""What the vault holds: identity, authentication key, access tokens, and the counter that never goes back (R7, R8)."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ..core.canonical import canonical
+from ..crypto.encoding import b64, unb64
+from ..crypto.mac import mac, same
+from ..crypto.sign import SigningKey
+from ..errors import VaultUnavailable
+from ..model.consent import Purpose
+
+__all__ = ["Secret"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret:
+    """One state directory's secret. ``key_id`` names the authentication key without telling it."""
+
+    signing: SigningKey
+    authentication: bytes
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    counters: Mapping[Purpose, int] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return "<Secret>"
+
+    @classmethod
+    def new(cls) -> Secret:
+        """A fresh identity."""
+        return cls(SigningKey.generate(), secrets.token_bytes(32))
+
+    @property
+    def key_id(self) -> str:
+        """A public name of the authentication key."""
+        return mac(self.authentication, b"kalos-connect key id")[:8].hex()
+
+    def authenticate(self, digest: bytes) -> bytes:
+        """The code that ties a chain link to this vault."""
+        return mac(self.authentication, b"kalos-connect link" + digest)
+
+    def authentic(self, digest: bytes, code: bytes | None) -> bool:
+        """True when ``code`` was made by :meth:`authenticate` with this key."""
+        return code is not None and same(code, self.authenticate(digest))
+
+    def counter(self, purpose: Purpose) -> int:
+        """The highest epoch of ``purpose`` known to have ended."""
+        return self.counters.get(purpose, 0)
+
+    def raised(self, ended: Mapping[Purpose, int]) -> Secret:
+        """With counters at least as high as ``ended``; never lower."""
+        merged = {purpose: max(self.counter(purpose), ended.get(purpose, 0)) for purpose in Purpose}
+        return self if merged == dict(self.counters) else replace(self, counters=merged)
+
+    def with_token(self, record_id: str, token: str) -> Secret:
+        """With the access token of one record."""
+        return replace(self, tokens={**self.tokens, record_id: token})
+
+    def to_bytes(self) -> bytes:
+        """For the vault."""
+        return canonical(
+            {
+                "v": 1,
+                "signing": b64(self.signing.to_bytes()),
+                "authentication": b64(self.authentication),
+                "tokens": dict(self.tokens),
+                "counters": {purpose.value: count for purpose, count in self.counters.items()},
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, stored: bytes) -> Secret:
+        """From the vault. Raises :class:`VaultUnavailable` when it holds something else."""
+        secret: Secret | None = None
+        try:
+            document = json.loads(stored)
+            if document["v"] == 1:
+                secret = cls(
+                    SigningKey.from_bytes(unb64(document["signing"])),
+                    unb64(document["authentication"]),
+                    {str(key): str(value) for key, value in document["tokens"].items()},
+                    {Purpose(key): int(value) for key, value in document["counters"].items()},
+                )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            pass
+        if secret is None:
+            raise VaultUnavailable("the vault's entry is not readable by this version; see kalos-connect doctor")
+        return secret

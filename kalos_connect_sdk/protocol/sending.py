@@ -1,0 +1,302 @@
+"""Sending: resolve, lock, read consent, look the key up, write, wait for the answer, release (R2, R3).
+
+Reading consent before the lock, releasing it when the write returned, or sleeping while it is held:
+each is a counterexample of the model. One sender thread per :class:`Connect`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..config import Config
+from ..core.gate import Clearance
+from ..core.outbox import BatchProgress, Done, Wait, after_failure, next_task
+from ..core.packing import accepted_ms_of
+from ..core.retry import Action, Outcome, outcome
+from ..core.wire import consent_member, feature_collection, positions_answer, problem_name, strict_json
+from ..errors import ServiceUnreachable, StateError, TransportError
+from ..model.consent import Purpose
+from ..model.decision import Reason
+from ..model.reports import FlushReport
+from ..storage.locks import Lease
+from .courier import Courier
+from .state import State
+from .store import Box, Store
+from .view import View
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from ..storage.outbox import Batch
+    from ..transport.client import ServiceClient
+    from ..transport.flight import Flights
+
+__all__ = ["Sender", "SendStats"]
+
+_LOCK_WAIT_S = 10.0
+
+
+@dataclass(slots=True)
+class SendStats:
+    """Totals since open: positions ``sent``, ``rejected``, given up (``dropped``); answered ``batches``; ``bytes_sent``."""
+
+    sent: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    batches: int = 0
+    bytes_sent: int = 0
+
+
+@dataclass(slots=True)
+class _Round:
+    """What one flush has done so far."""
+
+    sent: int = 0
+    rejected: int = 0
+    reason: Reason = Reason.ALLOWED
+    next_attempt_s: float | None = None
+    unreachable: str | None = None
+    refused_token: str | None = None
+    notices: int = 0
+    done: bool = field(default=False)
+
+
+class Sender:
+    """Empties the box through the one door."""
+
+    def __init__(
+        self,
+        state: State,
+        config: Config,
+        view: View,
+        store: Store,
+        courier: Courier,
+        client: Callable[[str], ServiceClient],
+        flights: Callable[[], Flights],
+    ) -> None:
+        self._state = state
+        self._config = config
+        self._view = view
+        self._store = store
+        self._courier = courier
+        self._client = client
+        self._flights = flights
+        self._progress: BatchProgress | None = None
+        self.worker = Worker("kalos-sender")
+        self.stats = SendStats()
+        self.sending = False
+
+    def flush(self, timeout_s: float | None) -> FlushReport:
+        """Notices first, then every position that is due. Runs on the sender thread.
+
+        Raises :class:`TransportError` only when nothing could be done at all.
+        """
+        deadline = time.monotonic() + (timeout_s if timeout_s is not None else 3600.0)
+        work = _Round()
+        work.notices = self._courier.worker.call(lambda: self._courier.deliver(ignore_backoff=True))
+        while not work.done and time.monotonic() < deadline:
+            self._step(work, deadline)
+        box = self._store.box
+        remaining = len(box) if box is not None else 0
+        if work.unreachable is not None and not (work.sent or work.rejected):
+            raise ServiceUnreachable(work.unreachable)
+        return FlushReport(
+            sent=work.sent,
+            rejected=work.rejected,
+            remaining=remaining,
+            notices_pending=work.notices,
+            next_attempt_s=work.next_attempt_s if remaining else None,
+            reason=work.reason,
+        )
+
+    def _step(self, work: _Round, deadline: float) -> None:
+        """One batch, or the reason why there is none."""
+        decision = self._view.decide(Purpose.NAVIGATION)
+        if decision.clearance is None:
+            work.done, work.reason = True, decision.reason
+            return
+        box = self._store.for_sending(decision.clearance.epoch)
+        if box is None:
+            work.done = True
+            return
+        box.expire(self._now_ms(), int(self._config.outbox_ttl_s * 1000), accepted_ms_of)
+        self._adopt_progress(box)
+        task = next_task(len(box), self._config.batch_max_positions, self._progress, self._now_s())
+        if isinstance(task, Done):
+            work.done = True
+        elif isinstance(task, Wait):
+            work.done, work.next_attempt_s = True, task.seconds
+        else:
+            self._attempt(work, decision.clearance, box, task.count, deadline)
+
+    def _adopt_progress(self, box: Box) -> None:
+        """A batch that lost its box (withdrawal, re-grant) has no progress either."""
+        if self._progress is not None and (self._progress.key not in box.keys_taken or not len(box)):
+            self._progress = None
+
+    def _attempt(self, work: _Round, clearance: Clearance, box: Box, count: int, deadline: float) -> None:
+        if not self._config.service_url:
+            work.done, work.unreachable = True, "no service is configured; set service_url"
+            return
+        problem: str | None = None
+        token = ""
+        try:
+            client = self._client(self._config.service_url)
+            token = self._courier.worker.call(
+                lambda: self._courier.token(Purpose.NAVIGATION, clearance.epoch, refused=work.refused_token)
+            )
+            self._courier.worker.call(lambda: self._ask_status(clearance.epoch, token))
+            client.resolve()
+        except TransportError as error:
+            problem = str(error)
+        except StateError as error:
+            problem = str(error)
+        if problem is not None:
+            work.done, work.unreachable = True, problem
+            return
+        if not self._view.still_open(clearance.epoch):
+            return  # the service just said no: the next step reports why
+        self._exchange(work, clearance.epoch, box, count, token, min(deadline, time.monotonic() + _LOCK_WAIT_S))
+
+    def _ask_status(self, epoch: int, token: str) -> None:
+        self._courier.ask_status(Purpose.NAVIGATION, epoch, token)
+        border = self._state.snapshot.records[Purpose.CROSS_BORDER_TRANSFER]
+        if border.status.active:
+            self._courier.token(Purpose.CROSS_BORDER_TRANSFER, border.epoch)
+
+    def _exchange(self, work: _Round, epoch: int, box: Box, count: int, token: str, deadline: float) -> None:
+        lease = self._state.barrier.shared(
+            max(0.0, deadline - time.monotonic()), stop=lambda: not self._view.still_open(epoch)
+        )
+        if lease is None:
+            if self._view.still_open(epoch):
+                work.done, work.next_attempt_s = True, 1.0
+            return
+        self.sending = True
+        try:
+            answered = self._locked(work, epoch, box, count, token, lease)
+        finally:
+            self.sending = False
+            lease.release()
+        if answered is not None:
+            self._conclude(work, epoch, box, token, *answered)
+
+    def _locked(
+        self, work: _Round, epoch: int, box: Box, count: int, token: str, lease: Lease
+    ) -> tuple[Outcome, Batch, str | None] | None:
+        """Under the shared lock: consent is read again (R2), then the key, then the bytes go, then the answer."""
+        snapshot = self._state.snapshot
+        if snapshot.version != self._state.page.version:
+            return None  # something changed since: let go of the lock and look again
+        decision = self._view.decide(Purpose.NAVIGATION, snapshot=snapshot)
+        if decision.clearance is None or decision.clearance.epoch != epoch:
+            return None
+        if not self._store.key_present(box):
+            self._store.discard(box)  # the data key is gone: its ciphertext is dropped
+            return None
+        batch = box.take(count)
+        if batch is None:
+            work.done = True
+            return None
+        terms = snapshot.records[Purpose.NAVIGATION].terms
+        member = consent_member(
+            self._store.record_id,
+            epoch,
+            Purpose.NAVIGATION,
+            decision.precision,
+            terms.notice_sha256 if terms else "",
+        )
+        body = feature_collection(batch.rows, member)
+        from ..transport.flight import Flight
+
+        flight = Flight(lambda: self._view.still_open(epoch), lease.release)
+        self._flights().add(flight)
+        answer = None
+        try:
+            answer = self._client(self._config.service_url or "").send_positions(
+                decision.clearance, body, key=batch.key, token=token, flight=flight
+            )
+        except TransportError as error:
+            if not self._view.still_open(epoch):
+                return None
+            work.unreachable = str(error)
+        finally:
+            self._flights().discard(flight)
+        if answer is None:
+            return outcome(None, None, None, now_wall_s=time.time()), batch, None
+        self.stats.bytes_sent += answer.sent_bytes
+        if 200 <= answer.status < 300:
+            self._delivered(work, box, batch, answer.body)
+            return None
+        name = _problem_of(answer.body)
+        retry_after = answer.headers.get("retry-after")
+        return outcome(answer.status, name, retry_after, now_wall_s=time.time()), batch, name
+
+    def _delivered(self, work: _Round, box: Box, batch: Batch, body: bytes) -> None:
+        rejected = 0
+        try:
+            rejected = len(positions_answer(strict_json(body, max_bytes=1 << 20, max_depth=8))[1])
+        except ValueError:
+            pass  # a 2xx without a readable body is an acknowledgement all the same
+        rejected = min(rejected, batch.count)
+        box.acknowledge(batch)
+        self._progress = None
+        work.unreachable = None
+        work.sent += batch.count - rejected
+        work.rejected += rejected
+        self.stats.sent += batch.count - rejected
+        self.stats.rejected += rejected
+        self.stats.batches += 1
+
+    def _conclude(
+        self, work: _Round, epoch: int, box: Box, token: str, result: Outcome, batch: Batch, name: str | None
+    ) -> None:
+        """After a failure, the lock released: close the own gate, register again, wait, split or give up."""
+        action = result.action
+        if action in (Action.EXPIRE, Action.INVALIDATE, Action.REVOKE):
+            self._courier.worker.call(
+                lambda: self._courier.obey(Purpose.NAVIGATION, epoch, {"status": _STATUS[action], "type": name or ""})
+            )
+        elif action is Action.REGISTER and work.refused_token is None:
+            work.refused_token = token
+        elif action is Action.SPLIT and batch.count > 1:
+            box.split(batch)
+        elif action in (Action.REJECT, Action.SPLIT):
+            box.acknowledge(batch)
+            self._progress = None
+            work.rejected += batch.count
+            self.stats.rejected += batch.count
+        else:
+            self._postpone(work, box, batch, result)
+
+    def _postpone(self, work: _Round, box: Box, batch: Batch, result: Outcome) -> None:
+        present = self._progress
+        if present is None or present.key != batch.key:
+            present = BatchProgress(key=batch.key, count=batch.count, attempts=0, not_before_s=0.0)
+        jitter = random.random()  # noqa: S311 - spreads retries, is no secret
+        self._progress = after_failure(present, result, self._now_s(), jitter, self._config.max_retries)
+        work.done = True
+        if self._progress is None:
+            box.acknowledge(batch)
+            self.stats.dropped += batch.count
+        else:
+            work.next_attempt_s = max(0.0, self._progress.not_before_s - self._now_s())
+
+    def _now_s(self) -> float:
+        return self._state.clock.read().boottime_s
+
+    def _now_ms(self) -> int:
+        return int(self._now_s() * 1000)
+
+
+_STATUS = {Action.EXPIRE: 403, Action.INVALIDATE: 409, Action.REVOKE: 410}
+
+
+def _problem_of(body: bytes) -> str | None:
+    try:
+        return problem_name(strict_json(body, max_bytes=1 << 16, max_depth=8))
+    except ValueError:
+        return None

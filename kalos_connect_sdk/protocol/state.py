@@ -1,0 +1,309 @@
+"""The opened state of one (app, profile): ledger, page, keys and secret, folded into a snapshot (R1, R7, R8).
+
+Everything here runs on the keeper (``worker``). Other threads see :attr:`State.snapshot`, an immutable value that is
+replaced as a whole, and the page, which any process may change at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.canonical import canonical
+from ..core.chain import GENESIS, BrokenChain, link, verify
+from ..core.history import MalformedEvent, apply, fold, make_event
+from ..core.lifecycle import Event
+from ..core.lifetime import Mark, Now, observe
+from ..errors import StateError, StateUnreadable, VaultUnavailable
+from ..model.consent import GrantTerms, Purpose, RecordState
+from ..model.decision import Reason
+from ..ports import Clock
+from ..storage.datakeys import DataKeys
+from ..storage.directory import StateDirectory
+from ..storage.failure import StorageFailure
+from ..storage.ledger import NewEvent, NoticeRow
+from ..storage.locks import Barrier, FileLock, Lease
+from ..storage.page import Page
+from .identity import Identity
+from .ledgers import open_ledger
+from .secret import Secret
+
+__all__ = ["GRANTING", "Snapshot", "State"]
+
+GRANTING = frozenset({Event.ALLOW.value, Event.ALLOW_NEW_NOTICE.value, Event.AMEND.value})
+_WRITER_WAIT_S = 1.0
+_runs: dict[str, tuple[str, Lease | None]] = {}
+"""Per slot, this process's run and the lock that shows others that it is alive."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_runs.clear)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is known of every record at one version of the page."""
+
+    version: int
+    records: Mapping[Purpose, RecordState]
+    authentic: Mapping[Purpose, bool]
+    floor: Mapping[Purpose, int]
+    """Highest epoch known to have ended, from RAM and vault."""
+    unreadable: Reason | None
+    run_only: bool
+    """The secret lives for this run only (R9)."""
+
+
+class State:
+    """Opened state. ``open()`` creates what is missing; every method belongs to the keeper."""
+
+    def __init__(self, directory: StateDirectory, identity: Identity, clock: Clock) -> None:
+        self.directory = directory
+        self.identity = identity
+        self.clock = clock
+        self.secret: Secret | None = None
+        self.unreadable: Reason | None = None
+        self.problem = ""
+        self._writer = FileLock(directory, "writer.lock")
+        self.page = Page.open(directory)
+        self.barrier = Barrier(directory)
+        self.ledger = open_ledger(directory)
+        self.keys = DataKeys.choose(directory, self.ledger.meta("ram"))
+        self._mark = Mark.from_text(self.ledger.meta("mark"))
+        self._forget_history()
+        self.snapshot = self._publish()
+        self.reload()
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def _forget_history(self) -> None:
+        self._head: tuple[int, bytes] = (0, GENESIS)
+        self._records: dict[Purpose, RecordState] = fold(())
+        self._authentic_epoch: dict[Purpose, int] = dict.fromkeys(Purpose, 0)
+        self._unchecked: dict[Purpose, tuple[bytes, bytes | None]] = {}
+
+    def reload(self, *, ask_vault: bool = False) -> Snapshot:
+        """Read what is new in the ledger, verify it, and publish a snapshot.
+
+        ``ask_vault`` tries a vault that could not be read before; otherwise it is read once, and only
+        when a record says given.
+        """
+        version = self.page.version
+        self.unreadable = None
+        self.problem = ""
+        try:
+            self._read_events()
+            if not self.page.intact():
+                raise StateUnreadable("the page of tombstones is damaged")
+            for purpose in Purpose:
+                self.page.highest_ended(purpose)
+        except (BrokenChain, MalformedEvent):
+            self._lock_out("the ledger's history does not verify")
+        except StateError as error:
+            self._lock_out(str(error))
+        if self.unreadable is None and any(record.status.active for record in self._records.values()):
+            self._authenticate(ask_vault)
+        self.snapshot = self._publish(version)
+        return self.snapshot
+
+    def _lock_out(self, problem: str, reason: Reason = Reason.STATE_UNREADABLE) -> None:
+        self.unreadable = reason
+        self.problem = problem
+
+    def _read_events(self) -> None:
+        rows = self.ledger.events(self._head[0])
+        if not rows:
+            return
+        head = verify(((row.seq, row.body, row.prev, row.hash) for row in rows), self._head)
+        for row in rows:
+            body = _parsed(row.body)
+            record = self._records[Purpose(body["purpose"])]
+            self._records[record.purpose] = apply(record, body)
+            if body["kind"] in GRANTING:
+                self._unchecked[record.purpose] = (row.hash, row.mac)
+        self._head = (rows[-1].seq, head)
+
+    def _authenticate(self, ask_vault: bool) -> None:
+        """R8: the latest grant must carry a code made with the vault's key; the chain covers all before it."""
+        if self.secret is None or ask_vault:
+            try:
+                self.secret = self.identity.load() or self.secret
+            except VaultUnavailable as error:
+                self._lock_out(str(error), Reason.VAULT_UNAVAILABLE)
+                return
+        for purpose, (digest, code) in list(self._unchecked.items()):
+            record = self._records[purpose]
+            if not record.status.active:
+                continue
+            if self.secret is not None and self.secret.authentic(digest, code):
+                self._authentic_epoch[purpose] = record.epoch
+                del self._unchecked[purpose]
+            elif record.terms is not None and record.terms.run_id is not None:
+                if FileLock(self.directory, f"run-{record.terms.run_id}.lock").held_elsewhere():
+                    self._lock_out("another running program holds this consent in its memory", Reason.VAULT_UNAVAILABLE)
+            else:
+                self._lock_out("the vault does not hold the key that authenticated this state")
+
+    def dead_run(self, purpose: Purpose) -> bool:
+        """True when a grant lived in the memory of a program that is gone (R9)."""
+        record = self._records[purpose]
+        return (
+            record.status.active
+            and record.terms is not None
+            and record.terms.run_id is not None
+            and self.unreadable is None
+            and self._authentic_epoch[purpose] != record.epoch
+        )
+
+    def _publish(self, version: int | None = None) -> Snapshot:
+        ram = self.keys.read()
+        floor: dict[Purpose, int] = {}
+        for purpose in Purpose:
+            in_ram = ram.counters.get(purpose, 0) if ram else 0
+            floor[purpose] = max(in_ram, self.secret.counter(purpose) if self.secret else 0)
+        return Snapshot(
+            self.page.version if version is None else version,
+            dict(self._records),
+            {p: self._authentic_epoch[p] == self._records[p].epoch > 0 for p in Purpose},
+            floor,
+            self.unreadable,
+            self.secret is not None and not self.identity.persistent,
+        )
+
+    def rolled_back(self, purpose: Purpose) -> bool:
+        """R7: the state says given at or below a counter that only an ending raises, and no tombstone explains it."""
+        record, floor = self.snapshot.records[purpose], self.snapshot.floor[purpose]
+        return record.status.active and floor >= record.epoch and not self.page.ended(purpose, record.epoch)
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def now(self) -> Now:
+        """The time as far as it can be trusted (R13)."""
+        now, self._mark = observe(self.clock.read(), self._mark)
+        return now
+
+    def confirm_time(self, wall_s: float) -> None:
+        """A TLS-verified answer said what time it is."""
+        _, self._mark = observe(self.clock.read(), self._mark, wall_s)
+
+    def event(
+        self,
+        kind: str,
+        purpose: Purpose,
+        epoch: int,
+        *,
+        cause: str | None = None,
+        reason: Reason | None = None,
+        terms: GrantTerms | None = None,
+    ) -> dict[str, Any]:
+        """A ledger event of now."""
+        return make_event(
+            kind, purpose, epoch, self.now().wall_s, cause=cause, reason=reason.value if reason else None, terms=terms
+        )
+
+    def commit(
+        self,
+        bodies: Sequence[Mapping[str, Any]] = (),
+        *,
+        add_notices: Sequence[NoticeRow] = (),
+        wake: Sequence[tuple[str, str]] = (),
+        attempted: Sequence[str] = (),
+        delete_notices: Sequence[str] = (),
+        meta: Mapping[str, str | None] | None = None,
+    ) -> None:
+        """One durable transaction (R5), linked to the newest event of any process.
+
+        Raises :class:`StorageFailure`; nothing is then recorded, and nothing is believed.
+        """
+        lease = self._writer.acquire(_WRITER_WAIT_S)
+        if lease is None:
+            raise StorageFailure("another program holds the ledger")
+        with lease:
+            self._read_events()
+            rows, (seq, head) = [], self._head
+            for body in bodies:
+                raw = canonical(body)
+                digest = link(head, raw)
+                code = self.secret.authenticate(digest) if self.secret else None
+                rows.append(NewEvent(raw, head, digest, code, self.secret.key_id if self.secret else None))
+                head = digest
+            self.ledger.commit(
+                events=rows,
+                add_notices=add_notices,
+                wake=wake,
+                attempted=attempted,
+                delete_notices=delete_notices,
+                meta={"mark": self._mark.to_text() if self._mark else None, **(meta or {})},
+            )
+            self.page.bump()
+        self.reload()
+
+    def begin_anew(self, notices: Sequence[NoticeRow], ended: Mapping[Purpose, int]) -> None:
+        """After ``reset()``: a fresh history that keeps the pending notices; the vault's counter goes above all (R7)."""
+        self._forget_history()
+        self.unreadable = None
+        self.reload()
+        self.commit(
+            [self.event("reset", purpose, 0, cause="subject") for purpose in Purpose],
+            add_notices=notices,
+            meta={"ram": self.keys.location},
+        )
+        try:
+            self.secret = self.identity.load()
+        except VaultUnavailable:
+            return  # the counter in the page and in RAM stands; the next withdrawal raises the vault's
+        if self.secret is not None:
+            self.save_secret(self.secret.raised(ended))
+
+    def ensure_secret(self) -> Secret:
+        """The secret, made now if there is none; its run is marked as alive when it lives in memory only."""
+        if self.secret is None:
+            try:
+                self.secret = self.identity.load()
+            except VaultUnavailable:
+                self.secret = None
+        if self.secret is None:
+            self.secret = self.identity.create()
+        return self.secret
+
+    def read_secret_again(self) -> Secret:
+        """The secret as the vault has it now: another process may have stored a newer token."""
+        try:
+            self.secret = self.identity.load() or self.secret
+        except VaultUnavailable:
+            pass
+        return self.ensure_secret()
+
+    def run_id(self) -> str | None:
+        """None with a persistent vault, else this run's id, held alive by a lock for as long as the process lives."""
+        if self.identity.persistent:
+            return None
+        slot = self.directory.slot
+        if slot not in _runs:
+            name = secrets.token_hex(8)
+            _runs[slot] = (name, FileLock(self.directory, f"run-{name}.lock").try_acquire())
+        return _runs[slot][0]
+
+    def save_secret(self, secret: Secret) -> bool:
+        """Keep a changed secret here and in the vault."""
+        self.secret = secret
+        return self.identity.save(secret)
+
+    def close(self) -> None:
+        """Release files. The run's lock stays with the process: its consent lives as long as it does."""
+        self.ledger.close()
+        self.page.close()
+
+
+def _parsed(raw: bytes) -> dict[str, Any]:
+    body: Any = None
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        pass
+    if not isinstance(body, dict):
+        raise MalformedEvent("an event of the ledger is not a JSON object")
+    return body

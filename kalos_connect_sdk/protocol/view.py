@@ -1,0 +1,185 @@
+"""Asking the gate, from any thread: the live page, the snapshot, the vehicle, the OS, the clock (R1, R2).
+
+The slow path gathers every fact and calls ``core.gate.decide``. The fast path repeats the last yes for
+at most a second, and only while three words of the shared page say that nothing ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ..config import Config
+from ..core.gate import Border, Decision, Facts, decide
+from ..core.lifetime import Verdict, assess
+from ..core.notices.hashing import fields_sha256
+from ..model.consent import Precision, Purpose, RecordState
+from ..model.decision import Reason
+from ..model.notice import Notice
+from ..model.vehicle import OsAnswer, VehicleState
+from ..ports import OsPermission, VehicleSignals
+from .state import Snapshot, State
+
+__all__ = ["View"]
+
+_REPEAT_S = 1.0
+_ALL_ONES = (1 << 64) - 1
+
+
+class View:
+    """The gate as this process sees it now."""
+
+    def __init__(
+        self,
+        config: Config,
+        notices: dict[Purpose, Notice],
+        profile: str | None,
+        vehicle: VehicleSignals | None,
+        os_permission: OsPermission | None,
+        state: State,
+        refresh: Callable[[], Snapshot],
+    ) -> None:
+        self._config = config
+        self._notices = notices
+        self._fields = {purpose: fields_sha256(notice) for purpose, notice in notices.items()}
+        self._profile = profile
+        self._vehicle = vehicle
+        self._os = os_permission
+        self._state = state
+        self._refresh = refresh
+        self.latch: dict[Purpose, int] = dict.fromkeys(Purpose, 0)
+        """Highest epoch this process was told to end: plain attributes, set even in a signal handler."""
+        self._words = state.page.words
+        self._version_at = state.page.VERSION
+        self._yes: tuple[Decision, bool, int, int, int, float] | None = None
+        self._simulated = bool(getattr(state.clock, "simulated", False))
+
+    # -- facts -----------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """The snapshot of the present version of the page; read again when another process changed it."""
+        snapshot = self._state.snapshot
+        return snapshot if snapshot.version == self._state.page.version else self._refresh()
+
+    def ended(self, purpose: Purpose, epoch: int) -> bool:
+        """True when a tombstone or this process's latch says that the epoch is over. Any thread, no lock."""
+        return self.latch[purpose] >= epoch or self._state.page.ended(purpose, epoch)
+
+    def vehicle(self) -> VehicleState | None:
+        """One reading of the vehicle, or None without signals."""
+        return self._vehicle.read() if self._vehicle is not None else None
+
+    def os(self) -> OsAnswer:
+        """The operating system's answer; an adapter that fails is unknown, and unknown means no (R1)."""
+        if self._os is None:
+            return OsAnswer.NOT_CONFIGURED
+        try:
+            return self._os.read()
+        except Exception:
+            return OsAnswer.UNKNOWN
+
+    def border_open(self, snapshot: Snapshot | None = None) -> bool:
+        """R16: positions in mainland China may go where the service is."""
+        if self._config.service_region == "CN" or self._config.service_is_loopback:
+            return True
+        return self.decide(Purpose.CROSS_BORDER_TRANSFER, snapshot=snapshot).allowed
+
+    def lifetime(self, record: RecordState) -> Verdict:
+        """R13, judged now."""
+        if record.terms is None:
+            return Verdict.UNTRUSTED
+        vehicle = self.vehicle()
+        return assess(record.terms, self._state.clock.read(), self._state.now(), vehicle.drive_id if vehicle else None)
+
+    def expiry_certain(self, record: RecordState) -> bool:
+        """R13: over by clocks that cannot lie, not only by a wall clock nobody confirmed: may be recorded."""
+        return self.lifetime(record) is Verdict.EXPIRED
+
+    def facts(self, purpose: Purpose, wanted: Precision, snapshot: Snapshot) -> Facts:
+        """Everything the gate wants to know."""
+        record = snapshot.records[purpose]
+        vehicle = self.vehicle() or VehicleState()
+        terms = record.terms
+        ended = record.status.active and self.ended(purpose, record.epoch)
+        unreadable = snapshot.unreadable
+        if unreadable is None and record.status.active and not ended and snapshot.floor[purpose] >= record.epoch:
+            unreadable = Reason.STATE_ROLLED_BACK  # R7
+        origin = self._config.origin
+        return Facts(
+            purpose=purpose,
+            wanted=wanted,
+            state=record,
+            unreadable=unreadable,
+            ended=ended,
+            authentic=snapshot.authentic[purpose],
+            lifetime=self.lifetime(record) if record.status.active else Verdict.ACTIVE,
+            notice_changed=terms is not None and terms.notice_fields_sha256 != self._fields[purpose],
+            controller_changed=terms is not None and terms.controller_id != self._notices[purpose].controller.id,
+            origin_changed=terms is not None and bool(origin) and terms.service_origin != origin,
+            os=self.os(),
+            vehicle_privacy=vehicle.privacy,
+            profile_matches=self.profile_matches(vehicle),
+            guardian_missing=False,
+            border=Border.HOME,
+        )
+
+    def profile_matches(self, vehicle: VehicleState) -> bool:
+        """R18: the vehicle names no other driver than the one this state belongs to."""
+        return self._profile is None or vehicle.profile is None or vehicle.profile == self._profile
+
+    def decide(
+        self, purpose: Purpose, wanted: Precision = Precision.PRECISE, *, snapshot: Snapshot | None = None
+    ) -> Decision:
+        """The gate's answer now, from all the facts.
+
+        With a ``snapshot`` it never waits for the keeper: the sender asks this way while it holds the lock.
+        """
+        return decide(self.facts(purpose, wanted, snapshot if snapshot is not None else self.snapshot()))
+
+    # -- the hot path ----------------------------------------------------------------------------
+
+    def navigation(self) -> tuple[Decision, bool]:
+        """``(decision, border_open)`` for one position: the last yes, while nothing ended, else all the facts.
+
+        Three words of shared memory are read: the version and the tombstone of the epoch, twice over.
+        """
+        yes = self._yes
+        if yes is not None:
+            decision, border_open, version, slot, epoch, until = yes
+            words = self._words
+            over = words[slot]
+            if (
+                words[self._version_at] == version
+                and over < epoch
+                and over ^ words[slot + 1] == _ALL_ONES
+                and self.latch[Purpose.NAVIGATION] < epoch
+                and time.monotonic() < until
+            ):
+                return decision, border_open
+        self._yes = None
+        decision = self.decide(Purpose.NAVIGATION)
+        border_open = self.border_open() if decision.allowed else False
+        if decision.clearance is not None and not self._simulated:
+            epoch = decision.clearance.epoch
+            self._yes = (
+                decision,
+                border_open,
+                self._state.snapshot.version,
+                self._state.page.slot(Purpose.NAVIGATION, epoch),
+                epoch,
+                time.monotonic() + _REPEAT_S,
+            )
+        return decision, border_open
+
+    def still_open(self, epoch: int) -> bool:
+        """Checked for every piece of a body: the epoch is not over. Any thread, no lock, no system call."""
+        over = self._words[slot := self._state.page.slot(Purpose.NAVIGATION, epoch)]
+        return (
+            over < epoch
+            and over ^ self._words[slot + 1] == _ALL_ONES
+            and self.latch[Purpose.NAVIGATION] < epoch
+        )
+
+    def changed(self) -> None:
+        """Something outside the page changed (vehicle, OS): the next question is asked in full."""
+        self._yes = None

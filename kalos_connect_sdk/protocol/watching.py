@@ -1,0 +1,143 @@
+"""The watcher: sees what other processes, the vehicle, the OS and the clock did, and acts on it (R3, R13).
+
+Acting comes first (cut requests, drop the box, end what is over), telling second: subscribers are called
+on a thread of their own, so that a slow one delays nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from ..core.gate import Decision
+from ..errors import KalosConnectError
+from ..model.consent import Permission, Purpose
+from ..model.decision import Reason
+from ..model.vehicle import OsAnswer
+from ..storage.watch import Watch
+from .ending import CAUSES, Cause
+from .state import State
+from .view import View
+
+__all__ = ["Watcher"]
+
+_TICK_S = 0.25
+_OVER = {
+    Reason.EXPIRED: CAUSES["time"],
+}
+
+
+class Watcher:
+    """One thread that waits on the shared page, and one that tells subscribers."""
+
+    def __init__(
+        self,
+        state: State,
+        view: View,
+        permission: Callable[[Purpose], Permission],
+        cut: Callable[[], None],
+        end: Callable[[Purpose, Cause], None],
+    ) -> None:
+        self._state = state
+        self._view = view
+        self._permission = permission
+        self._cut = cut
+        self._end = end
+        self._watch = Watch(state.directory, "page")
+        self._subscribers: dict[int, Callable[[Permission], None]] = {}
+        self._next = 0
+        self._lock = threading.Lock()
+        self._news: SimpleQueue[Permission | None] = SimpleQueue()
+        self._teller: threading.Thread | None = None
+        self._last: dict[Purpose, Permission] = {}
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="kalos-watcher", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look now: something outside the page changed."""
+        self._view.changed()
+        self._watch.wake()
+
+    def subscribe(self, callback: Callable[[Permission], None]) -> Callable[[], None]:
+        """Call ``callback`` with every changed permission; returns an unsubscribe."""
+        with self._lock:
+            self._next += 1
+            number = self._next
+            if not self._last:
+                self._last = {purpose: self._permission(purpose) for purpose in Purpose}
+            self._subscribers[number] = callback
+            if self._teller is None:
+                self._teller = threading.Thread(target=self._tell, name="kalos-teller", daemon=True)
+                self._teller.start()
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._subscribers.pop(number, None)
+
+        return unsubscribe
+
+    def stop(self) -> None:
+        """End both threads."""
+        self._stopping = True
+        self._news.put(None)
+        self._watch.wake()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout=5)
+        if not self._thread.is_alive():
+            self._watch.close()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._watch.wait(_TICK_S)
+            if self._stopping:
+                return
+            try:
+                self._look()
+            except (KalosConnectError, TimeoutError):
+                pass  # the state cannot be read just now: the gate says no, and the next look tries again
+
+    def _look(self) -> None:
+        for purpose in Purpose:
+            record = self._state.snapshot.records[purpose]
+            if record.epoch and self._view.ended(purpose, record.epoch):
+                self._cut()
+        for purpose in Purpose:
+            if self._state.snapshot.records[purpose].status.active:
+                self._end_if_over(purpose, self._view.decide(purpose))
+        if self._subscribers:
+            self._compare()
+
+    def _end_if_over(self, purpose: Purpose, decision: Decision) -> None:
+        """What ended without anybody calling: time, drive, a lost OS permission, the privacy switch."""
+        record = self._state.snapshot.records[purpose]
+        if not record.status.active or decision.allowed:
+            return
+        cause = _OVER.get(decision.reason)
+        if self._view.os() is OsAnswer.DENIED:
+            cause = CAUSES["os"]
+        elif decision.reason is Reason.VEHICLE_PRIVACY:
+            cause = CAUSES["vehicle"]
+        if cause is not None and not (cause is _OVER.get(Reason.EXPIRED) and not self._view.expiry_certain(record)):
+            self._end(purpose, cause)
+
+    def _compare(self) -> None:
+        for purpose in Purpose:
+            present = self._permission(purpose)
+            if present != self._last.get(purpose):
+                self._last[purpose] = present
+                self._news.put(present)
+
+    def _tell(self) -> None:
+        while (news := self._news.get()) is not None:
+            with self._lock:
+                callbacks = list(self._subscribers.values())
+            for callback in callbacks:
+                try:
+                    callback(news)
+                except Exception:  # a subscriber's error is its own; the others are told all the same
+                    continue

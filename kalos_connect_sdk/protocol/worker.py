@@ -1,0 +1,136 @@
+"""A worker: one daemon thread that runs jobs in order (R11).
+
+The keeper is one (everything durable happens on it, so nothing else needs a lock), the sender and the
+courier are the others. Callers wait on a ``SimpleQueue``, which a signal handler may do too.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
+
+from ..errors import KalosConnectError
+
+__all__ = ["Reply", "Worker"]
+
+T = TypeVar("T")
+
+
+class Reply(Generic[T]):
+    """One answer on its way from an SDK thread. ``SimpleQueue`` is re-entrant: usable from a signal handler."""
+
+    __slots__ = ("_box",)
+
+    def __init__(self) -> None:
+        self._box: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+
+    def put(self, value: T) -> None:
+        self._box.put((value, None))
+
+    def fail(self, error: BaseException) -> None:
+        self._box.put((None, error))
+
+    def get(self, timeout_s: float | None = None) -> T:
+        """The answer, or the error it failed with. Raises ``TimeoutError``."""
+        late = False
+        try:
+            value, error = self._box.get(timeout=timeout_s)
+        except Empty:
+            late = True
+        if late:
+            raise TimeoutError("no answer in time")
+        if error is not None:
+            raise error
+        return value  # type: ignore[return-value]
+
+
+class Worker:
+    """Runs jobs one after the other on a daemon thread; ``idle`` runs between jobs while it asks to."""
+
+    IDLE_S = 0.02
+
+    def __init__(self, name: str) -> None:
+        self._jobs: SimpleQueue[tuple[Callable[[], Any], Reply[Any] | None] | None] = SimpleQueue()
+        self._idle: Callable[[], bool] = lambda: False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._ended = threading.Event()
+        self.stopped = False
+
+    def start(self, idle: Callable[[], bool]) -> None:
+        """Start; ``idle()`` is called every 20 ms for as long as it returns true (unfinished work)."""
+        self._idle = idle
+        self._thread.start()
+
+    @property
+    def here(self) -> bool:
+        """True on the worker's own thread."""
+        return threading.current_thread() is self._thread
+
+    def post(self, job: Callable[[], Any]) -> None:
+        """Run ``job`` later; an error in it is its own business."""
+        self._jobs.put((job, None))
+
+    def begin(self, job: Callable[[], T]) -> Reply[T]:
+        """Run ``job`` later; its answer arrives in the reply. Safe in a signal handler."""
+        reply: Reply[T] = Reply()
+        if self.stopped and not self._thread.is_alive():
+            reply.fail(KalosConnectError("closed"))
+        else:
+            self._jobs.put((job, reply))
+        return reply
+
+    def call(self, job: Callable[[], T], timeout_s: float | None = None) -> T:
+        """Run ``job`` there and wait for its answer; at once when already there."""
+        if self.here:
+            return job()
+        return self.begin(job).get(timeout_s)
+
+    def nap(self, seconds: float) -> None:
+        """Wait, but not longer than until :meth:`stop`."""
+        self._ended.wait(seconds)
+
+    def stop(self) -> None:
+        """End after the jobs queued so far."""
+        self.stopped = True
+        self._ended.set()
+        self._jobs.put(None)
+        if not self.here:
+            self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        busy = False
+        while True:
+            try:
+                item = self._jobs.get(timeout=self.IDLE_S if busy else None)
+            except Empty:
+                busy = self._settle()
+                continue
+            if item is None:
+                self._refuse_the_rest()
+                return
+            job, reply = item
+            try:
+                value = job()
+            except BaseException as error:  # it belongs to the caller, who is waiting for it
+                if reply is not None:
+                    reply.fail(error)
+            else:
+                if reply is not None:
+                    reply.put(value)
+            del item, job, reply
+            busy = self._settle()
+
+    def _refuse_the_rest(self) -> None:
+        """What was queued behind the end is answered too: nobody waits for a thread that is gone."""
+        while not self._jobs.empty():
+            item = self._jobs.get()
+            if item is not None and item[1] is not None:
+                item[1].fail(KalosConnectError("closed"))
+
+    def _settle(self) -> bool:
+        try:
+            return self._idle()
+        except Exception:  # unfinished work stays unfinished and is tried again
+            return True

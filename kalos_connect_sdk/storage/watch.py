@@ -1,0 +1,61 @@
+"""Seeing another process's change of a file within a hundred microseconds: inotify, else polling."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import sys
+
+from .directory import StateDirectory
+
+__all__ = ["Watch"]
+
+_IN_MODIFY = 0x2
+_IN_CLOEXEC = 0o2000000
+_IN_NONBLOCK = 0o4000
+_POLL_S = 0.02
+
+
+class Watch:
+    """Waits until a file of the state directory is written (``os.pwrite`` counts, a store through mmap does not)."""
+
+    def __init__(self, directory: StateDirectory, name: str) -> None:
+        self._inotify = _inotify(os.fsencode(directory.path / name))
+        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def wait(self, timeout_s: float) -> None:
+        """Return at a change, at :meth:`wake`, or after ``timeout_s`` (without inotify: after 20 ms)."""
+        watched = [self._wake_read] + ([self._inotify] if self._inotify >= 0 else [])
+        ready, _, _ = select.select(watched, [], [], timeout_s if self._inotify >= 0 else min(timeout_s, _POLL_S))
+        for descriptor in ready:
+            try:
+                os.read(descriptor, 4096)
+            except BlockingIOError:
+                pass
+
+    def wake(self) -> None:
+        """End the present or the next :meth:`wait`."""
+        try:
+            os.write(self._wake_write, b"!")
+        except OSError:
+            pass  # full: the waiter is about to wake anyway; closed: nobody waits
+
+    def close(self) -> None:
+        """Release the descriptors. Only after the waiting thread ended."""
+        for descriptor in (self._inotify, self._wake_read, self._wake_write):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._inotify = self._wake_read = self._wake_write = -1
+
+
+def _inotify(path: bytes) -> int:
+    """A descriptor that becomes readable when ``path`` is written; -1 where inotify is not to be had."""
+    if sys.platform != "linux":
+        return -1
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor: int = libc.inotify_init1(_IN_CLOEXEC | _IN_NONBLOCK)
+    if descriptor >= 0 and libc.inotify_add_watch(descriptor, path, _IN_MODIFY) < 0:
+        os.close(descriptor)
+        return -1
+    return descriptor
