@@ -1,0 +1,242 @@
+"""The state directory: one fixed, checked place for one (app, profile) (R18).
+
+Rules kept here: it is a real directory of ours, mode 0700, with no symbolic link in its last three
+steps and nobody else able to replace it; its files are 0600, ours and opened without following links.
+What is not so is refused with a sentence that says what to do; nothing is repaired silently (R8).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Final
+
+from ..errors import ConfigError, StateUnreadable
+from .failure import StorageFailure, cause
+
+__all__ = ["StateDirectory"]
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_NO_PROFILE: Final = "_default"  # no plain profile starts with an underscore
+_OTHERS: Final = 0o077
+_OTHERS_WRITE: Final = 0o022
+_DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class StateDirectory:
+    """One (app, profile)'s directory, open for use. Made by :meth:`open`."""
+
+    __slots__ = ("path", "slot")
+
+    def __init__(self, path: Path, slot: str) -> None:
+        self.path: Final = path
+        self.slot: Final = slot
+        """32 hex digits that name this directory in the vault and beside the data keys."""
+
+    def __repr__(self) -> str:
+        return f"<StateDirectory {self.slot}>"
+
+    @classmethod
+    def open(
+        cls, app_id: str, profile: str | None, state_dir: str | os.PathLike[str] | None, *, create: bool = True
+    ) -> StateDirectory:
+        """Check, and by default create, the directory of ``app_id`` and ``profile``.
+
+        Raises :class:`ConfigError` on a malformed id, :class:`StateUnreadable` when the directory is not
+        safe to use or is absent and not to be created, :class:`StorageFailure` when it cannot be created.
+        """
+        leaf = _leaf(app_id, profile, state_dir)
+        base = leaf.parent.parent
+        for step in (base, leaf.parent, leaf):
+            if create:
+                _create(step)
+            _check_directory(step, exact=step == leaf)
+        identity = "\n".join((app_id, profile or "", os.path.realpath(leaf)))
+        return cls(leaf, hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:32])
+
+    @staticmethod
+    def exists(app_id: str, profile: str | None, state_dir: str | os.PathLike[str] | None) -> bool:
+        """Whether there is anything at that place, safe or not. Raises :class:`ConfigError` on a malformed id."""
+        return os.path.lexists(_leaf(app_id, profile, state_dir))
+
+    def folder(self, name: str) -> Path:
+        """A 0700 folder inside, created when absent. Raises like :meth:`open`."""
+        path = self.path / name
+        _create(path)
+        _check_directory(path, exact=True)
+        return path
+
+    def open_file(self, name: str, *, create: bool, writable: bool = True) -> int:
+        """A close-on-exec descriptor of the file ``name``, created empty with mode 0600 when absent.
+
+        Raises ``FileNotFoundError`` when it is absent and not to be created, :class:`StateUnreadable` when
+        it is a link, foreign, not a file or open to others, :class:`StorageFailure` otherwise.
+        """
+        return open_private(self.path / name, create=create, writable=writable)
+
+    def publish(self, temporary: str, name: str) -> bool:
+        """Give the finished, synced file ``temporary`` its ``name``, unless that is taken: then False.
+
+        Either way ``temporary`` is gone afterwards, and the directory is on disk.
+        """
+        try:
+            os.link(self.path / temporary, self.path / name)
+            published = True
+        except FileExistsError:
+            published = False
+        finally:
+            os.unlink(self.path / temporary)
+        self.sync()
+        return published
+
+    def set_aside(self, name: str, stamp: str) -> Path | None:
+        """Rename ``name`` to ``name.stamp`` (or ``name.stamp.2``...), never over a file; None when absent."""
+        for number in range(1, 1000):
+            target = self.path / (f"{name}.{stamp}" if number == 1 else f"{name}.{stamp}.{number}")
+            failure = None
+            try:
+                os.link(self.path / name, target, follow_symlinks=False)
+                os.unlink(self.path / name)
+                return target
+            except FileExistsError:
+                continue
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                failure = cause(error)
+            raise StorageFailure(f"{self.path / name} cannot be moved aside: {failure}")
+        raise StorageFailure(f"too many archives of {name} of the same time")
+
+    def sync(self) -> None:
+        """Make names (creations, renames, removals) durable. Raises :class:`StorageFailure`."""
+        sync_directory(self.path)
+
+
+def open_private(path: Path, *, create: bool, writable: bool = True) -> int:
+    """See :meth:`StateDirectory.open_file`; also for the key file, which may lie elsewhere."""
+    flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    failure = None
+    fd = -1
+    try:
+        fd = os.open(path, flags | os.O_CREAT if create else flags, 0o600)
+    except FileNotFoundError:
+        if not create:
+            raise
+        failure = "ENOENT"
+    except OSError as error:
+        failure = cause(error)
+    if failure in ("ELOOP", "EISDIR", "ENXIO", "ENOTDIR"):
+        raise StateUnreadable(f"{path} is not a plain file; move it away")
+    if failure is not None:
+        raise StorageFailure(f"{path} cannot be opened: {failure}")
+    problem = _file_problem(os.fstat(fd))
+    if problem is not None:
+        os.close(fd)
+        raise StateUnreadable(f"{path} {problem}")
+    return fd
+
+
+def check_private(path: Path) -> bool:
+    """True when ``path`` is a private file of ours, False when absent, without opening it (SQLite's own file:
+    any ``close()`` of it would drop SQLite's locks). Raises :class:`StateUnreadable`."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    problem = _file_problem(found)
+    if problem is not None:
+        raise StateUnreadable(f"{path} {problem}")
+    return True
+
+
+def sync_directory(path: Path) -> None:
+    """fsync a directory. Raises :class:`StorageFailure`; never tries twice (R5)."""
+    failure = None
+    try:
+        fd = os.open(path, _DIRECTORY_FLAGS)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        failure = cause(error)
+    if failure is not None:
+        raise StorageFailure(f"{path} cannot be synced: {failure}")
+
+
+def _leaf(app_id: str, profile: str | None, state_dir: str | os.PathLike[str] | None) -> Path:
+    if not isinstance(app_id, str) or not _PLAIN.fullmatch(app_id):
+        raise ConfigError(
+            "app_id must start with a letter or digit and hold at most 100 letters, digits, '.', '_' or '-',"
+            " such as com.example.headunit"
+        )
+    if profile is not None and (not isinstance(profile, str) or not profile):
+        raise ConfigError("profile must be text, or None for the only one")
+    if state_dir is None:
+        import platformdirs  # only needed here; an explicit state_dir does without
+
+        state_dir = platformdirs.user_state_dir("kalos-connect", appauthor=False)
+    base = Path(os.path.abspath(Path(state_dir).expanduser()))
+    return base / app_id / _profile_name(profile)
+
+
+def _profile_name(profile: str | None) -> str:
+    if profile is None:
+        return _NO_PROFILE
+    if _PLAIN.fullmatch(profile):
+        return profile
+    return "_" + hashlib.sha256(profile.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _create(path: Path) -> None:
+    missing = []
+    while not os.path.lexists(path):
+        missing.append(path)
+        path = path.parent
+    failure = None
+    for step in reversed(missing):
+        try:
+            os.mkdir(step, 0o700)
+            os.chmod(step, 0o700)  # whatever the umask took away
+            sync_directory(step.parent)
+        except FileExistsError:
+            continue  # another process was faster; the check that follows judges what it made
+        except OSError as error:
+            failure = cause(error)
+            break
+    if failure is not None:
+        raise StorageFailure(f"{step} cannot be created: {failure}; choose another state_dir")
+
+
+def _check_directory(path: Path, *, exact: bool) -> None:
+    failure = None
+    try:
+        found = os.lstat(path)
+    except OSError as error:
+        failure = cause(error)
+    if failure is not None:
+        raise StateUnreadable(f"{path} cannot be read: {failure}")
+    if not stat.S_ISDIR(found.st_mode):
+        raise StateUnreadable(f"{path} is not a directory (a symbolic link is not one); move it away")
+    if found.st_uid != os.geteuid():
+        raise StateUnreadable(f"{path} belongs to another user; choose another state_dir")
+    mode = stat.S_IMODE(found.st_mode)
+    if exact and mode & 0o777 != 0o700:
+        raise StateUnreadable(f"{path} has mode {mode:04o}; others could use it: chmod 700 if that was intended")
+    if mode & _OTHERS_WRITE:
+        raise StateUnreadable(
+            f"{path} is writable by others (mode {mode:04o}); chmod go-w, or choose another state_dir"
+        )
+
+
+def _file_problem(found: os.stat_result) -> str | None:
+    if not stat.S_ISREG(found.st_mode):
+        return "is not a plain file; move it away"
+    if found.st_uid != os.geteuid():
+        return "belongs to another user; move it away"
+    if found.st_mode & _OTHERS:
+        return f"is open to others (mode {stat.S_IMODE(found.st_mode):04o}); chmod 600 if that was intended"
+    return None
