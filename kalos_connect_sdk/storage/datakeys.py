@@ -43,7 +43,8 @@ BLOB_SIZE: Final = _BODY.size + _SUM
 class Place(Protocol):
     """Where one fixed-size entry can be kept in RAM. All but :meth:`usable` raise ``StorageFailure``."""
 
-    location: str
+    @property
+    def location(self) -> str: ...
 
     def usable(self) -> bool: ...
 

@@ -20,7 +20,7 @@ _RAM_FILE_SYSTEMS: Final = frozenset({"tmpfs", "ramfs"})
 class KernelPlace:
     """The kernel's user keyring: never swapped, gone with the last process of the user or the reboot."""
 
-    location: Final = "kernel"
+    location = "kernel"
 
     __slots__ = ("_description", "_keyring")
 
@@ -95,7 +95,7 @@ class ProcessPlace:
     """This process's memory, the last resort. While it holds a key it holds a lock, so that no other
     process makes a second one or believes a key to be gone that is not."""
 
-    location: Final = "process"
+    location = "process"
 
     __slots__ = ("_lock", "_slot")
 

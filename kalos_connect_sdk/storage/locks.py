@@ -83,6 +83,11 @@ class Lease:
         self._fds: list[int] = []
 
     @property
+    def fd(self) -> int:
+        """The descriptor of the lock taken last, for whoever also reads or writes the locked file."""
+        return self._fds[-1]
+
+    @property
     def held(self) -> bool:
         """False once released, and in a forked child."""
         return bool(self._fds)
