@@ -52,7 +52,7 @@ class StateDirectory:
         base = leaf.parent.parent
         for step in (base, leaf.parent, leaf):
             if create:
-                _create(step)
+                make_private(step)
             _check_directory(step, exact=step == leaf)
         identity = "\n".join((app_id, profile or "", os.path.realpath(leaf)))
         return cls(leaf, hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:32])
@@ -65,7 +65,7 @@ class StateDirectory:
     def folder(self, name: str) -> Path:
         """A 0700 folder inside, created when absent. Raises like :meth:`open`."""
         path = self.path / name
-        _create(path)
+        make_private(path)
         _check_directory(path, exact=True)
         return path
 
@@ -191,7 +191,8 @@ def _profile_name(profile: str | None) -> str:
     return "_" + hashlib.sha256(profile.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _create(path: Path) -> None:
+def make_private(path: Path) -> None:
+    """Create ``path`` and its missing parents, each 0700 and durable. Raises :class:`StorageFailure`."""
     missing = []
     while not os.path.lexists(path):
         missing.append(path)
