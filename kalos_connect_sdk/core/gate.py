@@ -114,8 +114,8 @@ class Decision:
     clearance: Clearance | None = None
 
     def __post_init__(self) -> None:
-        yes = self.allowed is True
-        if yes is not (self.reason is Reason.ALLOWED) or yes is not isinstance(self.clearance, Clearance):
+        yes = self.reason is Reason.ALLOWED
+        if self.allowed is not yes or isinstance(self.clearance, Clearance) is not yes:
             raise ValueError("a decision is a yes with a clearance, or a no with a reason")
 
     def __bool__(self) -> bool:
