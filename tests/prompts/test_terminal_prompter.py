@@ -364,14 +364,15 @@ def test_r12_only_two_choices_ever_allow(typed: bytes) -> None:
 
 
 def test_no_descriptor_or_thread_is_left_behind() -> None:
-    def descriptors() -> int:
+    def settled() -> int:
+        """Descriptors once every prompt's watcher has left."""
+        deadline = time.monotonic() + 10
+        while any(thread.name == "kalos-connect-prompt" for thread in threading.enumerate()):
+            assert time.monotonic() < deadline
+            threading.Event().wait(0.02)
         return len(os.listdir("/proc/self/fd"))
 
-    before = descriptors()
+    before = settled()
     for _ in range(5):
         asked("4\n")
-    deadline = time.monotonic() + 10
-    while any(thread.name == "kalos-connect-prompt" for thread in threading.enumerate()):
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.05)
-    assert descriptors() == before
+    assert settled() == before

@@ -1,0 +1,239 @@
+"""The demo's scenes: the question, the way, the drive, the withdrawal, the refusal, the evidence."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import ConsentRequired, NoPosition, ServiceRefused, TransportError
+from ..model.consent import Permission
+from ..model.position import Place, Position
+from ..model.route import Route
+from ..sources import open_source
+from . import verify
+from .car import write_drive
+from .embedded import EmbeddedService
+from .exits import Usage
+from .output import describe, when
+from .route import show as show_route
+from .screen import Meter, Screen
+from .sketch import sketch
+from .story import Story
+from .stream import say
+
+if TYPE_CHECKING:
+    from ..connect import Connect
+    from ..protocol.driving import Drive
+
+__all__ = ["Scenes"]
+
+_ORIGIN: Final = Place(60.1782, 24.9497, name="Hakaniemi")
+_DESTINATION: Final = Place(60.1661, 24.9379, name="Bulevardi")
+_DRIVE_S: Final = 14.0
+_WITHDRAW_AT: Final = 0.4
+_WITHDRAW_BY: Final = 0.6
+_QUEUED: Final = 8
+_LATE_S: Final = 1.5
+
+
+class Scenes:
+    """Plays each scene on ``shown`` and keeps its ``numbers`` for ``--json`` and the final judgement."""
+
+    def __init__(
+        self, connect: Connect, service: EmbeddedService, shown: Screen, story: Story, folder: Path, locale: str
+    ) -> None:
+        self._connect = connect
+        self._service = service
+        self._shown = shown
+        self._story = story
+        self._folder = folder
+        self._locale = locale
+        self.numbers: dict[str, Any] = {}
+
+    def open(self) -> None:
+        """What runs here."""
+        story = self._story
+        rows = [(story.service, story.service_value.format(url=self._service.url)), (story.state, story.state_value)]
+        self._shown.facts(story.opening, rows)
+        self._shown.heading(story.asked)
+
+    def refused(self) -> None:
+        """R19: without consent, everything that needs no location still works."""
+        self._shown.line(self._story.not_allowed)
+        self._show(self._typed_route(), self._story.typed_route)
+
+    def allowed(self, permission: Permission) -> None:
+        precision = permission.precision.value if permission.precision else ""
+        self._shown.line(self._story.allowed.format(precision=precision, when=when(permission)), "good")
+        self.numbers["receipt_id"] = permission.receipt_id
+
+    def drive(self, replay: str | None, speed: float | None) -> None:
+        """Stream, and withdraw with positions queued."""
+        story, shown = self._story, self._shown
+        shown.heading(story.your_route)
+        route, recording = self._simulated() if replay is None else (None, replay)
+        end, total, length_s = _survey(recording)
+        pace = length_s / _DRIVE_S if speed is None else speed
+        source = open_source(recording, speed=pace)
+        with self._connect.drive(source, route=route) as drive, shown.meter(story.positions, total) as meter:
+            if replay is not None:
+                self._route_to(end, drive)
+            shown.heading(story.streaming.format(speed=round(pace, 1)))
+            narrator = threading.Thread(target=_narrate, args=(drive, shown, meter), daemon=True)
+            narrator.start()
+            _until_the_middle(drive, total)
+            held_before = self._service.counts().positions
+            report = self._connect.withdraw()
+            self._service.mark()
+            drive.wait(10)
+            narrator.join(10)
+        stats = drive.stats
+        self.numbers |= {
+            "accepted": stats.accepted,
+            "sent": stats.sent,
+            "dropped": stats.dropped,
+            "aborted": report.aborted,
+            "possibly_delivered": report.possibly_delivered,
+            "complete": report.complete,
+            "elapsed_ms": round(report.elapsed_s * 1000, 2),
+            "service_held_before": held_before,
+        }
+        shown.heading(story.withdrawing)
+        shown.line(
+            story.withdrawn.format(
+                elapsed_ms=report.elapsed_s * 1000, complete="complete" if report.complete else "NOT complete"
+            ),
+            "good" if report.complete else "bad",
+        )
+        self._one_more()
+        self._count()
+
+    def evidence(self) -> None:
+        """The receipt, verified with nothing but itself."""
+        shown, story = self._shown, self._story
+        shown.heading(story.receipt)
+        receipt = self._connect.receipts()[-1]
+        finding = verify.judge(receipt, None)
+        verify.tell(shown, receipt, finding)
+        self.numbers |= {"receipt": dict(receipt), "receipt_valid": finding.valid}
+        kept = self.kept()
+        shown.line(story.closing if kept else story.closing_bad, "good" if kept else "bad")
+
+    def kept(self) -> bool:
+        """Whether every promise of the story held."""
+        seen = self.numbers
+        return (
+            seen["complete"]
+            and seen["refused"] is not None
+            and seen["position_bytes_after_withdrawal"] == 0
+            and seen["service_holds"] == 0
+            and seen["receipt_valid"]
+        )
+
+    # -- the parts of the drive ------------------------------------------------------------------
+
+    def _simulated(self) -> tuple[Route, str]:
+        """The way through Helsinki, and a recording of a car that takes it."""
+        route = self._typed_route()
+        self._show(route, self._story.from_to.format(origin=_ORIGIN.name, destination=_DESTINATION.name))
+        path = self._folder / "drive.nmea"
+        start = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=round(route.duration_s) * 2)
+        with path.open("w", encoding="ascii", newline="") as stream:
+            write_drive(stream, route.line, start)
+        return route, f"nmea:{path}"
+
+    def _typed_route(self) -> Route:
+        """Between two places of the demo: no permission is needed for it (R19)."""
+        return self._connect.route(_DESTINATION, origin=_ORIGIN, locale=self._locale)
+
+    def _route_to(self, end: Place, drive: Drive) -> None:
+        """From where the recording is now, under the consent just given, if the map covers it."""
+        while drive.running and not drive.stats.accepted:
+            drive.wait(0.01)
+        route = None
+        try:
+            route = self._connect.route(end, locale=self._locale)
+        except (ServiceRefused, NoPosition, ConsentRequired):  # off the map, over already, or approximate
+            pass
+        if route is None:
+            self._shown.line(self._story.no_route, "quiet")
+        else:
+            self._show(route, self._story.your_route)
+
+    def _show(self, route: Route, title: str) -> None:
+        show_route(self._shown, route, title)
+        self._shown.drawing("", sketch(route.line))
+
+    # -- after the withdrawal --------------------------------------------------------------------
+
+    def _one_more(self) -> None:
+        """R2: the gate is shut for the next position, too."""
+        story, shown = self._story, self._shown
+        shown.heading(story.one_more)
+        reason = None
+        try:
+            self._connect.submit(Position(_ORIGIN.latitude, _ORIGIN.longitude))
+        except ConsentRequired as refusal:
+            reason = refusal.reason
+        self.numbers["refused"] = reason.name if reason else None
+        shown.line(
+            story.refused.format(reason=f"{reason.name}. {describe(reason)}") if reason else story.not_refused,
+            "good" if reason else "bad",
+        )
+
+    def _count(self) -> None:
+        """Give late bytes every chance, then let the service say what it received (R3)."""
+        story, seen = self._story, self.numbers
+        seen["notice_delivered"] = self._connect.wait_for_notices(5.0)
+        try:
+            self._connect.flush()
+        except TransportError:
+            pass
+        threading.Event().wait(_LATE_S)
+        counts = self._service.counts()
+        seen["service_holds"] = counts.positions
+        seen["position_bytes_after_withdrawal"] = counts.late_bytes
+        rows = [
+            (story.accepted, seen["accepted"]),
+            (story.sent, seen["sent"]),
+            (story.dropped, seen["dropped"]),
+            (story.aborted, seen["aborted"]),
+            (story.possibly, seen["possibly_delivered"]),
+            (story.held_before, seen["service_held_before"]),
+            (story.held_after, seen["service_holds"]),
+            (story.after, seen["position_bytes_after_withdrawal"]),
+        ]
+        self._shown.table(story.numbers, ("", ""), [(name, f"{count:,}") for name, count in rows], right=1)
+        self._shown.line("  " + story.after_note, "quiet")
+
+
+def _narrate(drive: Drive, shown: Screen, meter: Meter) -> None:
+    for event in drive:
+        say(event, shown, meter)
+
+
+def _survey(recording: str) -> tuple[Place, int, float]:
+    """Of a recording: its last position as a destination, how many it has, how many seconds it lasts.
+
+    The destination is a place the person chose, by choosing the recording.
+    """
+    positions = list(open_source(recording, speed=0))
+    if not positions:
+        raise Usage("--replay: there is no position in the recording")
+    first, last = positions[0], positions[-1]
+    assert first.time is not None and last.time is not None
+    length_s = max(0.0, (last.time - first.time).total_seconds())
+    return Place(last.latitude, last.longitude, datum=last.datum), len(positions), length_s
+
+
+def _until_the_middle(drive: Drive, total: int) -> None:
+    """Wait for the moment to withdraw: some way into the drive, with positions still queued."""
+    while drive.running:
+        stats = drive.stats
+        queued = stats.accepted - stats.sent - stats.rejected - stats.dropped
+        done = (stats.accepted + stats.filtered) / total
+        if done >= _WITHDRAW_BY or (done >= _WITHDRAW_AT and queued >= _QUEUED):
+            return
+        drive.wait(0.005)

@@ -1,0 +1,113 @@
+"""``kalos-connect stream``: send positions from a source while consent lasts."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..model.consent import PermissionState, Purpose
+from ..model.decision import Reason
+from ..model.events import Arrived, ConsentLost, DriveStats, Guidance, Progress, SourceLost
+from .commands import Commands, answerable, command, speed
+from .exits import Exit, exit_for_permission, exit_for_reason
+from .opening import configured, open_connect
+from .output import describe, permission_document, print_json, screen
+from .screen import Meter, Screen
+
+__all__ = ["add", "run", "say"]
+
+
+def add(commands: Commands, common: argparse.ArgumentParser) -> None:
+    parser = command(commands, "stream", common, run, "send positions from a source while consent lasts")
+    parser.add_argument("--from", dest="source", required=True, metavar="URL", help="gpx:FILE or nmea:FILE")
+    parser.add_argument("--speed", type=speed, metavar="X", help="times faster than recorded; 0 is as fast as possible")
+    answerable(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Stream until the source ends, consent ends or Ctrl-C."""
+    from ..sources import open_source
+
+    config = configured(args)
+    source = open_source(args.source, speed=args.speed)
+    with open_connect(args, config) as connect:
+        permission = connect.permission(Purpose.NAVIGATION)
+        if not permission.granted and (args.answer is not None or permission.state is PermissionState.PROMPT):
+            permission = connect.request_permission(Purpose.NAVIGATION, user_action=args.answer is not None)
+        if not permission.granted:
+            source.close()
+            if args.json:
+                print_json({"permission": permission_document(permission)})
+            else:
+                screen().line(describe(permission.reason))
+            return exit_for_permission(permission)
+        shown = screen() if not args.json else None
+        with connect.drive(source) as drive:
+            lost, trouble = _follow(drive, shown, getattr(source, "len_hint", None))
+        stats = drive.stats
+    return _conclude(args, shown, stats, lost, trouble)
+
+
+def _follow(drive: Any, shown: Screen | None, total: int | None) -> tuple[Reason | None, str]:
+    """Tell what happens until the drive is over. Returns (why consent was lost, why the source was)."""
+    lost, trouble = None, ""
+    try:
+        if shown is None:
+            for event in drive:
+                lost, trouble = _end_of(event, lost, trouble)
+            return lost, trouble
+        with shown.meter("positions", total) as meter:
+            for event in drive:
+                lost, trouble = _end_of(event, lost, trouble)
+                say(event, shown, meter)
+    except KeyboardInterrupt:  # a person ends a live source this way; what is queued is still sent
+        drive.stop()
+    return lost, trouble
+
+
+def _end_of(event: object, lost: Reason | None, trouble: str) -> tuple[Reason | None, str]:
+    if isinstance(event, ConsentLost):
+        return event.reason, trouble
+    return lost, event.detail if isinstance(event, SourceLost) else trouble
+
+
+def say(event: object, shown: Screen, meter: Meter) -> None:
+    """One event, for people."""
+    from .route import distance
+
+    if isinstance(event, Progress):
+        meter.update(event.accepted, f"sent {event.sent}, waiting {event.queued}, {event.bytes_sent / 1024:.1f} KiB")
+    elif isinstance(event, Guidance):
+        shown.line(f"  {distance(event.distance_m):>8}  {event.instruction}")
+    elif isinstance(event, Arrived):
+        shown.line("  You have arrived.", "good")
+    elif isinstance(event, SourceLost):
+        shown.line(f"  source: {event.detail}", "bad")
+    elif isinstance(event, ConsentLost):
+        shown.line(f"  {describe(event.reason)}", "bad")
+
+
+def _conclude(
+    args: argparse.Namespace, shown: Screen | None, stats: DriveStats, lost: Reason | None, trouble: str
+) -> int:
+    waiting = max(0, stats.accepted - stats.sent - stats.rejected - stats.dropped)
+    counts = {
+        "accepted": stats.accepted,
+        "filtered": stats.filtered,
+        "sent": stats.sent,
+        "rejected": stats.rejected,
+        "dropped": stats.dropped,
+        "aborted": stats.aborted,
+        "waiting": waiting if lost is None else 0,
+        "batches": stats.batches,
+        "bytes_sent": stats.bytes_sent,
+    }
+    if shown is None:
+        print_json({**counts, "consent_lost": lost.name if lost else None, "source_lost": trouble or None})
+    else:
+        shown.facts("Drive", [(name.replace("_", " "), f"{count:,}") for name, count in counts.items()])
+    if lost is not None:
+        return exit_for_reason(lost) or Exit.REFUSED
+    if trouble and not stats.accepted:
+        return Exit.USAGE
+    return Exit.UNREACHABLE if waiting else Exit.OK
