@@ -77,7 +77,11 @@ def may_ask(facts: AskFacts) -> Ask:
         return _no(PermissionState.UNAVAILABLE, Reason.PROFILE_MISMATCH)
     if facts.already_granted:
         return _no(PermissionState.GRANTED, Reason.ALLOWED)
-    return _cannot_help(facts) or _not_again(facts) or _not_here(facts) or Ask(True)
+    for forbidding in (_cannot_help, _not_again, _not_here):
+        answer = forbidding(facts)
+        if answer is not None:  # not `or`: a no is false as a condition
+            return answer
+    return Ask(True)
 
 
 def _no(state: PermissionState, reason: Reason) -> Ask:
