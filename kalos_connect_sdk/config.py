@@ -19,6 +19,7 @@ from .errors import ConfigError
 __all__ = ["ENVIRONMENT_PREFIX", "Config", "from_mapping", "is_loopback", "origin_of"]
 
 ENVIRONMENT_PREFIX: Final = "KALOS_CONNECT_"
+_UNSET: Any = None  # then the environment, then the default
 
 
 def origin_of(url: str) -> str:
@@ -63,13 +64,13 @@ class Config:
     service_url: str | None = None
     service_region: str | None = None
     state_dir: str | os.PathLike[str] | None = None
-    vault: str | None = None
+    vault: str = _UNSET
     locale: str | None = None
-    timeout_s: float | None = None
-    max_retries: int | None = None
-    outbox_max_positions: int | None = None
-    outbox_ttl_s: float | None = None
-    batch_max_positions: int | None = None
+    timeout_s: float = _UNSET
+    max_retries: int = _UNSET
+    outbox_max_positions: int = _UNSET
+    outbox_ttl_s: float = _UNSET
+    batch_max_positions: int = _UNSET
     ca_bundle: str | os.PathLike[str] | None = None
     proxy: str | None = None
     enrolment_token_file: str | os.PathLike[str] | None = None

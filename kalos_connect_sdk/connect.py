@@ -225,11 +225,7 @@ class Connect:
         decision = engine.view.decide(Purpose.NAVIGATION)
         if not decision.allowed:
             raise ConsentRequired(decision.reason)
-        owns = isinstance(source, (str, os.PathLike))
-        if isinstance(source, (str, os.PathLike)):
-            from .sources import open_source
-
-            source = open_source(source)
+        opened, owns = _source(source)
         if self._submitter is None:
             self._open_submitter()
         submitter = self._submitter
@@ -240,10 +236,10 @@ class Connect:
             queued=lambda: len(engine.store.box) if engine.store.box is not None else 0,
             stats=lambda: engine.sender.stats,
             lost=lambda: (engine.store.dropped + engine.sender.stats.dropped, engine.link.aborted),
-            batch=int(self.config.batch_max_positions or 1),
-            capacity=int(self.config.outbox_max_positions or 1),
+            batch=self.config.batch_max_positions,
+            capacity=self.config.outbox_max_positions,
         )
-        drive = Drive(target, source, route, owns_source=owns)
+        drive = Drive(target, opened, route, owns_source=owns)
         self._drives.add(drive)
         return drive
 
@@ -329,7 +325,7 @@ class Connect:
         if self._vault is None:
             from .storage.vault import open_vault
 
-            self._vault = open_vault(str(self.config.vault), directory)
+            self._vault = open_vault(self.config.vault, directory)
         return self._vault
 
     def _find_prompter(self) -> Prompter | None:
@@ -347,6 +343,15 @@ class Connect:
         self._drives = weakref.WeakSet()
 
 
+def _source(source: LocationSource | str | os.PathLike[str]) -> tuple[LocationSource, bool]:
+    """The source, and whether it is ours to close."""
+    if not isinstance(source, (str, os.PathLike)):
+        return source, False
+    from .sources import open_source
+
+    return open_source(source), True
+
+
 def _reason_of(error: StateError) -> Reason:
     return Reason.STATE_ROLLED_BACK if isinstance(error, StateRolledBack) else Reason.STATE_UNREADABLE
 
@@ -358,4 +363,3 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
-

@@ -10,13 +10,14 @@ import json
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..core.record import registration_message, render, split_grants
 from ..core.retry import Action, backoff_s, outcome
 from ..crypto.encoding import b64
-from ..errors import ServiceRefused, StateError, TransportError
+from ..errors import ConfigError, ServiceRefused, StateError, TransportError
 from ..model.consent import Purpose, RecordState
 from ..model.notice import Notice
 from ..storage.failure import StorageFailure
@@ -142,7 +143,9 @@ class Courier:
         body = self._keeper.call(lambda: self._registration(purpose, epoch, record_id))
         refused: ServiceRefused | None = None
         try:
-            answer = self._client(self._config.service_url or "").register(record_id, body)
+            answer = self._client(self._config.service_url or "").register(
+                record_id, body, enrolment_token=self._enrolment_token()
+            )
         except ServiceRefused as error:
             refused = error
         if refused is not None:
@@ -151,6 +154,20 @@ class Courier:
         self._keeper.call(lambda: self._registered(purpose, epoch, record_id, answer.access_token))
         self._asked[purpose] = (epoch, time.monotonic(), None)
         return answer.access_token
+
+    def _enrolment_token(self) -> str | None:
+        """The vendor's token, when a file of it is configured. Raises :class:`ConfigError`."""
+        path = self._config.enrolment_token_file
+        if path is None:
+            return None
+        token: str | None = None
+        try:
+            token = Path(path).read_text("ascii").strip()
+        except (OSError, ValueError):
+            pass
+        if not token:
+            raise ConfigError("enrolment_token_file cannot be read or is empty")
+        return token
 
     def _registration(self, purpose: Purpose, epoch: int, record_id: str) -> dict[str, object]:
         state = self._state

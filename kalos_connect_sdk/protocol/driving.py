@@ -53,14 +53,11 @@ class Drivable:
 class Drive:
     """A running drive. Iterate it for events, or let it run: ``wait()``, ``stop()``; ``stats`` at any time."""
 
-    def __init__(
-        self, target: Drivable, source: LocationSource, route: Route | None, *, owns_source: bool, first: Position | None
-    ) -> None:
+    def __init__(self, target: Drivable, source: LocationSource, route: Route | None, *, owns_source: bool) -> None:
         self._target = target
         self._source = source
         self._owns_source = owns_source
         self._guide = Guide(route) if route is not None and len(route.line) > 1 else None
-        self._first = first
         self._events: deque[DriveEvent] = deque()
         self._wanted = threading.Condition()
         self._stopping = threading.Event()
@@ -137,8 +134,6 @@ class Drive:
 
     def _read(self) -> None:
         try:
-            if self._first is not None:
-                self._take(self._first)
             for position in self._source:
                 if self._stopping.is_set() or not self._take(position):
                     break
@@ -249,5 +244,3 @@ class Drive:
 def _band(distance_m: float) -> int:
     """Tell again when the distance crosses 1000, 500, 200, 50 m."""
     return sum(distance_m < edge for edge in (1000, 500, 200, 50))
-
-

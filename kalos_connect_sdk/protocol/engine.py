@@ -86,10 +86,8 @@ class Engine:
             parts.simulated,
             self._registered_soon,
         )
-        self.sender = Sender(
-            state, config, self.view, self.store, self.courier, self.link.client, self.link.flights
-        )
-        self.watcher = Watcher(state, self.view, self.asking.permission, self._cut, self.end_because)
+        self.sender = Sender(state, config, self.view, self.store, self.courier, self.link.client, self.link.flights)
+        self.watcher = Watcher(state, self.view, self.asking.permission, self._cut, self._finish, self.end_because)
         self._start()
 
     def _open_state(self) -> State:
@@ -124,14 +122,16 @@ class Engine:
         return self.keeper.call(self._reload)
 
     def _reload(self) -> Snapshot:
-        """Read what other processes wrote, and finish what their tombstones began."""
+        """Read what other processes wrote. Who wrote a tombstone finishes; we do when it has not after a while."""
         if self.state.snapshot.version != self.state.page.version:
             self.state.reload()
-            if self._ending is not None:
-                self._ending.recover()
             if not self.state.snapshot.records[Purpose.NAVIGATION].status.active:
                 self.store.forget()
         return self.state.snapshot
+
+    def _finish(self) -> None:
+        """What another process left unfinished for a second: it died, or it is stopped (R5)."""
+        self.keeper.call(self.ending.recover)
 
     def _cut(self) -> None:
         self.link.cut()

@@ -66,7 +66,8 @@ def diagnose(engine: Engine) -> list[dict[str, Any]]:
     row("state", bad is None, state.problem or str(state.directory.path), _ADVICE.get(bad, "") if bad else "")
     problem = engine.keeper.call(lambda: _vault_problem(engine))
     kind = "this run only" if not state.identity.persistent and state.secret else str(engine.parts.config.vault)
-    row("vault", problem is None, problem or kind, "consent lasts for this run only; unlock a keyring or set vault=file:PATH")
+    advice = "consent lasts for this run only; unlock a keyring or set vault=file:PATH"
+    row("vault", problem is None, problem or kind, advice)
     where = state.keys.location
     row("data keys", state.keys.reachable, f"in RAM: {where}", "the recorded place cannot be reached by this session")
     now = state.now()

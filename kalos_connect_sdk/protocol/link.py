@@ -35,7 +35,7 @@ class Link:
         with self._lock:
             if self._door is None:
                 self._door = Door(
-                    timeout_s=self._config.timeout_s or 10.0,
+                    timeout_s=self._config.timeout_s,
                     ca_bundle=str(self._config.ca_bundle) if self._config.ca_bundle else None,
                     proxy=self._config.proxy,
                 )

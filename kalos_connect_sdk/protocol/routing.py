@@ -45,7 +45,7 @@ def _from_here(engine: Engine, epoch: int, origin: Place, to: Place, locale: str
             raise ConsentRequired(decision.reason if decision.clearance is None else Reason.WITHDRAWN)
         terms = snapshot.records[Purpose.NAVIGATION].terms
         sha = terms.notice_sha256 if terms else ""
-        member = consent_member(engine.store.record_id, epoch, Purpose.NAVIGATION, Precision.PRECISE, sha)
+        member = consent_member(engine.store.record_id, epoch, Purpose.NAVIGATION.value, Precision.PRECISE.value, sha)
         document = route_request(origin, to, locale, member)
         return route_from_geojson(client.route(decision.clearance, document, token, flight))
     finally:

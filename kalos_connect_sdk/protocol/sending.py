@@ -41,7 +41,8 @@ _LOCK_WAIT_S = 10.0
 
 @dataclass(slots=True)
 class SendStats:
-    """Totals since open: positions ``sent``, ``rejected``, given up (``dropped``); answered ``batches``; ``bytes_sent``."""
+    """Totals since open: positions ``sent``, ``rejected``, given up (``dropped``); answered ``batches``;
+    ``bytes_sent``."""
 
     sent: int = 0
     rejected: int = 0
@@ -205,8 +206,8 @@ class Sender:
         member = consent_member(
             self._store.record_id,
             epoch,
-            Purpose.NAVIGATION,
-            decision.precision,
+            Purpose.NAVIGATION.value,
+            decision.clearance.precision.value if decision.clearance.precision else "",
             terms.notice_sha256 if terms else "",
         )
         body = feature_collection(batch.rows, member)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,7 @@ from ..storage.datakeys import DataKeys
 from ..storage.directory import StateDirectory
 from ..storage.failure import StorageFailure
 from ..storage.ledger import NewEvent, NoticeRow
-from ..storage.locks import Barrier, FileLock, Lease
+from ..storage.locks import Barrier, FileLock, Lease, wait_lock
 from ..storage.page import Page
 from .identity import Identity
 from .ledgers import open_ledger
@@ -67,7 +68,6 @@ class State:
         self.secret: Secret | None = None
         self.unreadable: Reason | None = None
         self.problem = ""
-        self._writer = FileLock(directory, "writer.lock")
         self.page = Page.open(directory)
         self.barrier = Barrier(directory)
         self.ledger = open_ledger(directory)
@@ -218,12 +218,12 @@ class State:
 
         Raises :class:`StorageFailure`; nothing is then recorded, and nothing is believed.
         """
-        lease = self._writer.acquire(_WRITER_WAIT_S)
+        lease = wait_lock(self._writer, time.monotonic() + _WRITER_WAIT_S, exclusive=True)
         if lease is None:
             raise StorageFailure("another program holds the ledger")
         with lease:
             self._read_events()
-            rows, (seq, head) = [], self._head
+            rows, (_, head) = [], self._head
             for body in bodies:
                 raw = canonical(body)
                 digest = link(head, raw)
@@ -241,8 +241,11 @@ class State:
             self.page.bump()
         self.reload()
 
+    def _writer(self) -> int:
+        return self.directory.open_file("writer.lock", create=True)
+
     def begin_anew(self, notices: Sequence[NoticeRow], ended: Mapping[Purpose, int]) -> None:
-        """After ``reset()``: a fresh history that keeps the pending notices; the vault's counter goes above all (R7)."""
+        """After ``reset()``: a fresh history that keeps the pending notices; the counters go on above (R7)."""
         self._forget_history()
         self.unreadable = None
         self.reload()

@@ -33,8 +33,8 @@ class Submitter:
         self._clock = engine.parts.clock
         self._simulated = bool(getattr(self._clock, "simulated", False))
         config = engine.parts.config
-        self._capacity = int(config.outbox_max_positions or 1)
-        self._ttl_s = float(config.outbox_ttl_s or 1.0)
+        self._capacity = config.outbox_max_positions
+        self._ttl_s = config.outbox_ttl_s
         self._lock = threading.Lock()
         self._pushed = Admission()
         self._sources: WeakKeyDictionary[object, Admission] = WeakKeyDictionary()

@@ -174,11 +174,7 @@ class View:
     def still_open(self, epoch: int) -> bool:
         """Checked for every piece of a body: the epoch is not over. Any thread, no lock, no system call."""
         over = self._words[slot := self._state.page.slot(Purpose.NAVIGATION, epoch)]
-        return (
-            over < epoch
-            and over ^ self._words[slot + 1] == _ALL_ONES
-            and self.latch[Purpose.NAVIGATION] < epoch
-        )
+        return over < epoch and over ^ self._words[slot + 1] == _ALL_ONES and self.latch[Purpose.NAVIGATION] < epoch
 
     def changed(self) -> None:
         """Something outside the page changed (vehicle, OS): the next question is asked in full."""

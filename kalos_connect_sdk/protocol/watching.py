@@ -7,6 +7,7 @@ on a thread of their own, so that a slow one delays nothing.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
@@ -23,6 +24,7 @@ from .view import View
 __all__ = ["Watcher"]
 
 _TICK_S = 0.25
+_GRACE_S = 1.0
 _OVER = {
     Reason.EXPIRED: CAUSES["time"],
 }
@@ -37,12 +39,15 @@ class Watcher:
         view: View,
         permission: Callable[[Purpose], Permission],
         cut: Callable[[], None],
+        finish: Callable[[], None],
         end: Callable[[Purpose, Cause], None],
     ) -> None:
         self._state = state
         self._view = view
         self._permission = permission
         self._cut = cut
+        self._finish = finish
+        self._over_since: float | None = None
         self._end = end
         self._watch = Watch(state.directory, "page")
         self._subscribers: dict[int, Callable[[Permission], None]] = {}
@@ -102,15 +107,26 @@ class Watcher:
                 pass  # the state cannot be read just now: the gate says no, and the next look tries again
 
     def _look(self) -> None:
-        for purpose in Purpose:
-            record = self._state.snapshot.records[purpose]
-            if record.epoch and self._view.ended(purpose, record.epoch):
-                self._cut()
+        records = self._state.snapshot.records.values()
+        if any(record.status.active and self._view.ended(record.purpose, record.epoch) for record in records):
+            self._cut()
+            self._finish_if_nobody_does()
+        else:
+            self._over_since = None
         for purpose in Purpose:
             if self._state.snapshot.records[purpose].status.active:
                 self._end_if_over(purpose, self._view.decide(purpose))
         if self._subscribers:
             self._compare()
+
+    def _finish_if_nobody_does(self) -> None:
+        """Who wrote the tombstone erases and counts; only when that takes too long do we."""
+        now = time.monotonic()
+        if self._over_since is None:
+            self._over_since = now
+        elif now - self._over_since > _GRACE_S:
+            self._over_since = now
+            self._finish()
 
     def _end_if_over(self, purpose: Purpose, decision: Decision) -> None:
         """What ended without anybody calling: time, drive, a lost OS permission, the privacy switch."""
@@ -139,5 +155,5 @@ class Watcher:
             for callback in callbacks:
                 try:
                     callback(news)
-                except Exception:  # a subscriber's error is its own; the others are told all the same
+                except Exception:  # noqa: S112 - a subscriber's error is its own; the others are told all the same
                     continue

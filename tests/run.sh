@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Build the wheel once, then for each interpreter: a fresh environment, the wheel with its extras, every test.
+# The lint, type and layer checks run on the first interpreter. Arguments: interpreters (default: python3).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venvs=.venvs
+pip() { "$1" -m pip --disable-pip-version-check --quiet "${@:2}"; }
+
+build() {
+  rm -rf dist
+  "$1" -m venv --clear "$venvs/build"
+  pip "$venvs/build/bin/python" install 'pip>=25.1' build
+  "$venvs/build/bin/python" -m build --wheel --outdir dist . >/dev/null
+}
+
+lint() {
+  pip "$venvs/build/bin/python" install --group lint "dist/$(ls dist)[cli,service]" hypothesis pytest
+  "$venvs/build/bin/ruff" check .
+  "$venvs/build/bin/ruff" format --check .
+  "$venvs/build/bin/mypy"
+  "$venvs/build/bin/lint-imports" --no-cache
+}
+
+suite() {
+  local venv="$venvs/test-$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+  "$1" -m venv --clear "$venv"
+  pip "$venv/bin/python" install 'pip>=25.1'
+  pip "$venv/bin/python" install --group test "dist/$(ls dist)[demo]"
+  echo "== $("$venv/bin/python" --version), the built wheel"
+  rm -f .coverage .coverage.*
+  "$venv/bin/coverage" run "$venv/bin/pytest" -p no:cacheprovider -q
+  "$venv/bin/coverage" combine -q
+  "$venv/bin/coverage" report --skip-covered --skip-empty >"$venv/coverage.txt" || true
+  tail -1 "$venv/coverage.txt"
+}
+
+first="${1:-python3}"
+build "$first"
+lint
+[ -n "${LINT_ONLY:-}" ] && exit 0
+for interpreter in "${@:-python3}"; do
+  suite "$interpreter"
+done
