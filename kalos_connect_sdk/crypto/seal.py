@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from typing import NoReturn
 
 __all__ = ["KEY_BYTES", "NONCE_BYTES", "OVERHEAD_BYTES", "SealBroken", "Sealer", "new_key"]
 
@@ -61,6 +62,9 @@ class Sealer:
         except self._broken:
             pass
         raise SealBroken("sealed bytes do not open")
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key is neither copied nor pickled")  # R10
 
     def __repr__(self) -> str:
         return "<Sealer>"

@@ -7,7 +7,7 @@ first key is made or checked, not when this module is.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from .encoding import b64
 
@@ -53,6 +53,9 @@ class SigningKey:
     def sign(self, message: bytes) -> bytes:
         """The 64-byte signature of ``message``."""
         return self._key.sign(message)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key is neither copied nor pickled")  # R10
 
     def __repr__(self) -> str:
         return "<SigningKey>"
