@@ -127,7 +127,7 @@ def _time_text(time: datetime) -> str:
 
 
 def _clamped_ms(wall_s: float) -> int:
-    return min(max(math.floor(wall_s * 1000), 0), _LAST_MS) if math.isfinite(wall_s) else 0
+    return min(math.floor(min(max(wall_s, 0.0), 1e12) * 1000), _LAST_MS) if math.isfinite(wall_s) else 0
 
 
 # -- reading -------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..model.consent import Duration, DurationKind, GrantTerms
 from ..model.timing import ClockReading
@@ -129,6 +129,17 @@ class Mark:
         return cls(RELEASE_EPOCH_S, RELEASE_EPOCH_S, "", 0.0, False, False, last_s, 0.0)
 
 
+class _Time(NamedTuple):
+    """What :func:`observe` works out, in whole milliseconds."""
+
+    believed: int
+    proven: int
+    trusted: bool
+    confirmed: bool
+    anchor: int
+    anchor_boot: int
+
+
 def observe(reading: ClockReading, mark: Mark | None, confirmed_wall_s: float | None = None) -> tuple[Now, Mark]:
     """What time it is, and the mark to keep, after one reading of the clocks.
 
@@ -137,57 +148,68 @@ def observe(reading: ClockReading, mark: Mark | None, confirmed_wall_s: float | 
     """
     wall, boot = _ms(reading.wall_s), _ms(reading.boottime_s)
     if mark is None:
-        believed, proven, trusted, confirmed, anchor = _at_first_sight(wall)
-        anchor_boot = boot
-    elif mark.boot_id != reading.boot_id or boot < round(mark.boottime_s * 1000):
-        believed, proven, trusted, confirmed, anchor = _in_a_new_boot(wall, mark)
-        anchor_boot = boot
+        time = _at_first_sight(wall, boot)
+    elif mark.boot_id != reading.boot_id or boot < _stored(mark.boottime_s):
+        time = _in_a_new_boot(wall, boot, mark)
     else:
-        elapsed = boot - round(mark.boottime_s * 1000)
-        believed, proven = round(mark.wall_s * 1000) + elapsed, round(mark.proven_s * 1000) + elapsed
-        trusted, confirmed = mark.trusted, mark.confirmed
-        anchor, anchor_boot = round(mark.anchor_wall_s * 1000), round(mark.anchor_boottime_s * 1000)
-        if trusted:
-            if wall <= anchor + (boot - anchor_boot) + _STEP_MS:
-                believed = max(believed, wall)
-        elif wall >= anchor:  # an unconfirmed catch-up: believed, not proven
-            believed = max(believed, wall)
-            trusted, anchor, anchor_boot = True, believed, boot
-    authentic = _ms(confirmed_wall_s) if confirmed_wall_s is not None else 0
-    if authentic >= _RELEASE_MS:
-        near = [time for time in (believed, wall) if time <= authentic + _STEP_MS]
-        believed = max(authentic, *near)
-        proven = believed
-        trusted, confirmed, anchor, anchor_boot = True, True, authentic, boot
-    believed, proven, anchor = (min(time, _LAST_MS) for time in (believed, proven, anchor))
+        time = _in_the_same_boot(wall, boot, mark)
+    if confirmed_wall_s is not None and _ms(confirmed_wall_s) >= _RELEASE_MS:
+        time = _told(_ms(confirmed_wall_s), wall, boot, time)
     kept = Mark(
-        wall_s=believed / 1000,
-        proven_s=proven / 1000,
+        wall_s=min(time.believed, _LAST_MS) / 1000,
+        proven_s=min(time.proven, _LAST_MS) / 1000,
         boot_id=reading.boot_id,
         boottime_s=boot / 1000,
-        trusted=trusted,
-        confirmed=confirmed,
-        anchor_wall_s=anchor / 1000,
-        anchor_boottime_s=anchor_boot / 1000,
+        trusted=time.trusted,
+        confirmed=time.confirmed,
+        anchor_wall_s=min(time.anchor, _LAST_MS) / 1000,
+        anchor_boottime_s=time.anchor_boot / 1000,
     )
-    return Now(kept.wall_s, trusted, confirmed, kept.proven_s), kept
+    return Now(kept.wall_s, kept.trusted, kept.confirmed, kept.proven_s), kept
 
 
-def _at_first_sight(wall: int) -> tuple[int, int, bool, bool, int]:
-    """(believed, proven, trusted, confirmed, anchor): no earlier time to compare with but the release's."""
-    time = max(wall, _RELEASE_MS)
-    return time, time, wall >= _RELEASE_MS, False, time
+def _at_first_sight(wall: int, boot: int) -> _Time:
+    """Nothing to compare with but the release's date."""
+    start = max(wall, _RELEASE_MS)
+    return _Time(start, start, wall >= _RELEASE_MS, False, start, boot)
 
 
-def _in_a_new_boot(wall: int, mark: Mark) -> tuple[int, int, bool, bool, int]:
-    """(believed, proven, trusted, confirmed, anchor): how long the device was off is the wall clock's word alone."""
-    high = round(mark.wall_s * 1000)
-    goal = high if mark.trusted else max(high, round(mark.anchor_wall_s * 1000))
-    return max(high, wall) if wall >= goal else high, round(mark.proven_s * 1000), wall >= goal, False, max(goal, wall)
+def _in_a_new_boot(wall: int, boot: int, mark: Mark) -> _Time:
+    """How long the device was off is the wall clock's word alone, and only a word ahead of the mark is taken."""
+    high, proven = _stored(mark.wall_s), _stored(mark.proven_s)
+    goal = high if mark.trusted else max(high, _stored(mark.anchor_wall_s))
+    if wall >= goal:
+        return _Time(wall, proven, True, False, wall, boot)
+    return _Time(high, proven, False, False, goal, boot)
+
+
+def _in_the_same_boot(wall: int, boot: int, mark: Mark) -> _Time:
+    """The boot time is certain; the wall clock may add to it, hardly anything once it is trusted."""
+    elapsed = boot - _stored(mark.boottime_s)
+    believed, proven = _stored(mark.wall_s) + elapsed, _stored(mark.proven_s) + elapsed
+    anchor, anchor_boot = _stored(mark.anchor_wall_s), _stored(mark.anchor_boottime_s)
+    if mark.trusted:
+        if wall <= anchor + (boot - anchor_boot) + _STEP_MS:
+            believed = max(believed, wall)
+    elif wall >= anchor:
+        believed = max(believed, wall)
+        return _Time(believed, proven, True, False, believed, boot)
+    return _Time(believed, proven, mark.trusted, mark.confirmed, anchor, anchor_boot)
+
+
+def _told(authentic: int, wall: int, boot: int, time: _Time) -> _Time:
+    """Authenticated time settles it; what is within a step of it stays, so that time does not run back by seconds."""
+    near = [other for other in (time.believed, wall) if authentic < other <= authentic + _STEP_MS]
+    believed = max([authentic, *near])
+    return _Time(believed, believed, True, True, authentic, boot)
+
+
+def _stored(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 def _ms(seconds: float) -> int:
-    return min(max(math.floor(seconds * 1000), 0), _LAST_MS) if math.isfinite(seconds) else 0
+    return math.floor(min(max(seconds, 0.0), _LAST_MS / 1000) * 1000) if math.isfinite(seconds) else 0
 
 
 def expires_at(duration: Duration, granted_wall_s: float, *, jurisdiction: str) -> float | None:
