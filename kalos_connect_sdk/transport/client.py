@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 from urllib.parse import quote
 
 from ..core.wire import GEOJSON_TYPE, PROBLEM_BASE, MalformedDocument, problem_name, strict_json
@@ -86,15 +86,17 @@ class ServiceClient:
             return None
         document = _document(answer)
         status, epoch = document.get("status"), document.get("epoch")
-        if not isinstance(status, str) or not isinstance(epoch, int) or isinstance(epoch, bool):
+        if not isinstance(status, str) or not _whole(epoch):
             raise _unreadable()
         return ConsentStatus(status, epoch, _plain_header(answer, "etag"))
 
     def withdraw(self, record_id: str, notice: Mapping[str, Any]) -> int:
         """Tell the service; its count of positions dropped. Authenticated by the notice's own signature."""
         document = _document(self._json("POST", _consent(record_id) + "/withdrawals", document=notice))
-        dropped = document.get("dropped", 0)
-        return dropped if isinstance(dropped, int) else 0
+        if not _whole(document.get("epoch")):  # R5: a page that says 200 is not an acknowledgement
+            raise _unreadable()
+        dropped = document.get("dropped")
+        return dropped if _whole(dropped) else 0
 
     def send_positions(self, clearance: Clearance, rows_json: bytes, *, key: str, token: str, flight: Flight) -> Answer:
         """Send one batch; the answer whatever its status. ``key``: the same for every try of this batch."""
@@ -188,6 +190,10 @@ def _document(answer: Answer, *, max_bytes: int = 1024 * 1024) -> dict[str, Any]
     if not isinstance(document, dict):
         raise _unreadable()
     return document
+
+
+def _whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _unreadable() -> TransportError:

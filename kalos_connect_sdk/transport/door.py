@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import gzip as gzip_format
 import threading
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from .. import __version__
@@ -161,9 +161,7 @@ class Door:
                 voyage.flight.answered = True
             if raw.headers.get("content-encoding", "identity") != "identity":
                 raise Unfit("encoded answer")  # none was asked for, and inflating is unbounded
-            content: bytes = raw.read(answer_max_bytes + 1, decode_content=False)
-            if len(content) > answer_max_bytes:
-                raise Unfit("answer too large")
+            content = _whole_body(raw, answer_max_bytes)
             received = {name.lower(): value for name, value in raw.headers.items() if name.lower() != "set-cookie"}
             date_s = http_date_s(received.get("date")) if url.startswith("https:") else None
             return Answer(int(raw.status), received, content, date_s, size)
@@ -221,6 +219,16 @@ class Door:
             self._adapters = {}
         for adapter in adapters:
             adapter.close()
+
+
+def _whole_body(raw: Any, most: int) -> bytes:
+    """Reads until the end is reached, because only there is a body that was cut short seen to be."""
+    content = b""
+    while piece := raw.read(most + 1 - len(content), decode_content=False):
+        content += piece
+        if len(content) > most:
+            raise Unfit("answer too large")
+    return content
 
 
 def _require(carries: str, clearance: Clearance | None, flight: Flight | None) -> None:
