@@ -21,6 +21,7 @@ __all__ = ["StateDirectory"]
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _NO_PROFILE: Final = "_default"  # no plain profile starts with an underscore
+_ARCHIVES: Final = 1000
 _OTHERS: Final = 0o077
 _OTHERS_WRITE: Final = 0o022
 _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -94,7 +95,7 @@ class StateDirectory:
 
     def set_aside(self, name: str, stamp: str) -> Path | None:
         """Rename ``name`` to ``name.stamp`` (or ``name.stamp.2``...), never over a file; None when absent."""
-        for number in range(1, 1000):
+        for number in range(1, _ARCHIVES):
             target = self.path / (f"{name}.{stamp}" if number == 1 else f"{name}.{stamp}.{number}")
             failure = None
             try:

@@ -18,7 +18,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from ..crypto.encoding import b64, unb64
 from ..errors import VaultUnavailable
@@ -99,7 +99,8 @@ class KeyringVault:
                 answers.put((type(error).__name__, None))
 
         thread = threading.Thread(target=run, name="kalos-keyring", daemon=True)
-        failure, value = "no thread can be started any more", None
+        failure: str = "no thread can be started any more"
+        value: Any = None
         try:
             thread.start()
             failure, value = answers.get(timeout=_TIMEOUT_S)
@@ -110,7 +111,7 @@ class KeyringVault:
             pass  # the interpreter is shutting down
         if failure:
             raise VaultUnavailable(f"the keyring cannot be used: {failure}")
-        return value  # type: ignore[no-any-return]
+        return cast(_T, value)
 
 
 class NoSecretStore(Exception):

@@ -93,8 +93,9 @@ class Page:
     def highest_ended(self, purpose: Purpose) -> int:
         """The highest epoch with a tombstone, 0 for none. Raises :class:`StateUnreadable` on a damaged page."""
         first = self.slot(purpose, 0)
-        values = [self._settled(index) for index in range(first, first + 2 * SLOTS, 2)]
-        if self.words[0] != _MAGIC or None in values:
+        whole = os.fstat(self._fd).st_size == SIZE  # reading a truncated mapping would be a SIGBUS
+        values = [self._settled(index) for index in range(first, first + 2 * SLOTS, 2)] if whole else [None]
+        if None in values or self.words[0] != _MAGIC:
             raise StateUnreadable(f"{self._directory.path / NAME} is damaged; keep it and call reset()")
         return max(value for value in values if value is not None)
 
@@ -106,7 +107,7 @@ class Page:
         True again: what the kernel then calls clean may not be on disk (R5).
         """
         index = self.slot(purpose, epoch)
-        value, complement = self.words[index], self.words[index + 1]
+        value, complement = self._read(index, 2)
         if value ^ complement == _MASK and value > epoch:
             epoch = value  # R6: 64 epochs late; the newer tombstone covers this one, but sync it
         pair = _PAIR.pack(epoch, epoch ^ _MASK)
@@ -158,7 +159,7 @@ class Page:
         """Raise :meth:`withdrawals`. Never raises: a tombstone follows anyway when something was granted."""
         # The clock, not plus one: two processes at once would count to the same number.
         index = self._control(purpose) + 2
-        self._put(index, max(self.words[index] + 1, time.monotonic_ns()) & _MASK)
+        self._put(index, max(self._read(index, 1)[0] + 1, time.monotonic_ns()) & _MASK)
         self.bump()
 
     def intact(self) -> bool:
@@ -201,6 +202,15 @@ class Page:
             if value ^ self.words[index + 1] == _MASK:
                 return value
         return None
+
+    def _read(self, index: int, count: int) -> tuple[int, ...]:
+        """Words as the file has them, zeros where it cannot be read: an ending must survive a truncated file,
+        whose mapping would answer with SIGBUS."""
+        try:
+            found = os.pread(self._fd, 8 * count, 8 * index)
+        except OSError:
+            found = b""
+        return struct.unpack(f"@{count}Q", found.ljust(8 * count, b"\0"))
 
     def _put(self, index: int, value: int) -> None:
         word = _WORD.pack(value)

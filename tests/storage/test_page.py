@@ -1,0 +1,299 @@
+"""The page of tombstones: seen by every process at once, durable, and never a yes by accident."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import random
+import signal
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalos_connect_sdk.errors import StateUnreadable
+from kalos_connect_sdk.model.consent import Purpose
+from kalos_connect_sdk.storage import page as module
+from kalos_connect_sdk.storage.directory import StateDirectory
+from kalos_connect_sdk.storage.failure import StorageFailure
+from kalos_connect_sdk.storage.page import NAME, SIZE, SLOTS, Page
+
+NAVIGATION, BORDER = Purpose.NAVIGATION, Purpose.CROSS_BORDER_TRANSFER
+
+
+def refuse(number: int) -> Callable[..., int]:
+    def call(*_: object) -> int:
+        raise OSError(number, "injected")
+
+    return call
+
+
+def test_a_new_page_has_ended_nothing(directory: StateDirectory) -> None:
+    page = Page.open(directory)
+    assert page.fresh
+    assert page.intact()
+    assert not any(page.ended(purpose, epoch) for purpose in Purpose for epoch in range(1, 200))
+    assert [page.highest_ended(purpose) for purpose in Purpose] == [0, 0]
+    assert (directory.path / NAME).stat().st_size == SIZE
+    assert not Page.open(directory).fresh
+    assert os.listdir(directory.path) == [NAME]
+
+
+def test_r3_an_ended_epoch_is_seen_by_another_process_and_after_reopening(
+    directory: StateDirectory, peer: Callable
+) -> None:
+    page = Page.open(directory)
+    other = peer(
+        "from kalos_connect_sdk.storage.page import Page\n"
+        "page = Page.open(directory); version = page.version; say('ready')\n"
+        "while page.version == version: pass\n"
+        "say(page.ended(Purpose.NAVIGATION, 7), page.ended(Purpose.NAVIGATION, 8), page.ended(Purpose.CROSS_BORDER_TRANSFER, 7))\n"
+    )
+    assert other.hear() == "ready"
+    assert page.end(NAVIGATION, 7)
+    assert other.hear() == "True False False"
+    assert Page.open(directory).highest_ended(NAVIGATION) == 7
+
+
+def test_r6_a_late_writer_of_an_old_epoch_lowers_nothing(directory: StateDirectory) -> None:
+    page = Page.open(directory)
+    assert page.end(NAVIGATION, 3 + SLOTS)
+    assert page.end(NAVIGATION, 3)
+    assert page.highest_ended(NAVIGATION) == 3 + SLOTS
+    assert page.end(NAVIGATION, 2)
+    assert page.ended(NAVIGATION, 3 + SLOTS)
+    assert page.ended(NAVIGATION, 3)
+
+
+@given(st.lists(st.tuples(st.sampled_from(Purpose), st.integers(1, 2**63)), max_size=30))
+def test_tombstones_of_any_order_keep_the_highest(
+    tmp_path_factory: pytest.TempPathFactory, endings: list[tuple[Purpose, int]]
+) -> None:
+    page = Page.open(StateDirectory.open("app", None, tmp_path_factory.mktemp("page") / "s"))
+    for purpose, epoch in endings:
+        assert page.end(purpose, epoch)
+        assert page.ended(purpose, epoch)
+        assert not page.ended(purpose, epoch + 1) or any(p is purpose and e > epoch for p, e in endings)
+    for purpose in Purpose:
+        assert page.highest_ended(purpose) == max((e for p, e in endings if p is purpose), default=0)
+    assert page.intact()
+    page.close()
+    page.close()
+
+
+def test_r1_zeros_mean_ended(directory: StateDirectory) -> None:
+    page = Page.open(directory)
+    (directory.path / NAME).write_bytes(bytes(SIZE))
+    assert all(page.ended(purpose, epoch) for purpose in Purpose for epoch in (1, 2, 2**62))
+    assert page.granted(NAVIGATION) == 0
+    assert not page.intact()
+    with pytest.raises(StateUnreadable, match="reset"):
+        Page.open(directory).highest_ended(NAVIGATION)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_r1_no_flipped_bit_makes_an_ended_epoch_look_alive(directory: StateDirectory, seed: int) -> None:
+    page = Page.open(directory)
+    page.set_granted(NAVIGATION, 5)
+    page.end(NAVIGATION, 5)
+    page.close()
+    content = bytearray((directory.path / NAME).read_bytes())
+    first = 8 * Page.slot(NAVIGATION, 5)
+    bit = random.Random(seed).choice([*range(64), *range(8 * first, 8 * (first + 16))])
+    content[bit // 8] ^= 1 << bit % 8
+    (directory.path / NAME).write_bytes(content)
+    damaged = Page.open(directory)
+    assert damaged.ended(NAVIGATION, 5)
+    assert not damaged.intact()
+    with pytest.raises(StateUnreadable):
+        damaged.highest_ended(NAVIGATION)
+
+
+@pytest.mark.parametrize("size", [0, 1, SIZE - 1, SIZE + 1])
+def test_a_page_of_another_size_is_refused_and_kept(directory: StateDirectory, size: int) -> None:
+    Page.open(directory).close()
+    os.truncate(directory.path / NAME, size)
+    with pytest.raises(StateUnreadable, match="size"):
+        Page.open(directory)
+    assert (directory.path / NAME).stat().st_size == size
+
+
+def test_a_page_truncated_removed_or_replaced_while_mapped_is_not_intact(directory: StateDirectory) -> None:
+    page = Page.open(directory)
+    os.truncate(directory.path / NAME, 0)
+    assert not page.intact()
+    with pytest.raises(StateUnreadable):
+        page.highest_ended(NAVIGATION)
+    page.count_withdrawal(NAVIGATION)
+    assert page.end(NAVIGATION, 1), "ending still works: pwrite extends the file"
+    (directory.path / NAME).unlink()
+    assert not page.intact()
+    again = Page.open(directory)
+    assert again.fresh
+    assert not page.intact()
+    assert again.intact()
+
+
+def test_r8_renewing_keeps_the_damaged_page(directory: StateDirectory) -> None:
+    old = Page.open(directory)
+    (directory.path / NAME).write_bytes(b"x" * SIZE)
+    new = Page.renew(directory, "20260101T000000")
+    assert new.fresh
+    assert new.intact()
+    assert not old.intact()
+    assert (directory.path / "page.20260101T000000").read_bytes() == b"x" * SIZE
+
+
+def test_r5_after_a_failed_sync_it_is_effective_but_never_called_durable_again(
+    directory: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, other = Page.open(directory), Page.open(directory)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", refuse(errno.EIO))
+        assert not page.end(NAVIGATION, 1)
+    assert other.ended(NAVIGATION, 1)
+    assert not page.end(NAVIGATION, 1), "a sync is never retried and believed"
+    assert not page.end(NAVIGATION, 2)
+    assert Page.open(directory).end(NAVIGATION, 2)
+
+
+def test_r5_a_refused_write_goes_through_the_mapping(
+    directory: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, other = Page.open(directory), Page.open(directory)
+    version = page.version
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", refuse(errno.EFBIG))
+        assert not page.end(NAVIGATION, 9)
+        page.bump()
+        with pytest.raises(StorageFailure, match="EFBIG") as caught:
+            page.set_granted(NAVIGATION, 10)
+    assert caught.value.__context__ is None
+    assert other.ended(NAVIGATION, 9)
+    assert other.version != version
+    assert not other.ended(NAVIGATION, 10)
+
+
+def test_r5_when_even_the_mapping_refuses_it_is_an_error_and_no_signal(
+    directory: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Page.open(directory)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", refuse(errno.EROFS))
+        patch.setattr(os, "pread", refuse(errno.EIO))
+        patch.setattr(os, "readv", refuse(errno.EFAULT))
+        assert not page.end(NAVIGATION, 1)
+        patch.setattr(os, "pipe", refuse(errno.EMFILE))
+        assert not page.end(NAVIGATION, 1)
+    assert not page.ended(NAVIGATION, 1)
+
+
+def test_the_mapping_refuses_by_an_error_where_a_store_would_be_a_bus_error(directory: StateDirectory) -> None:
+    page = Page.open(directory)
+    os.truncate(directory.path / NAME, 0)
+    page._store_through_mapping(b"x" * 16, 0)
+    assert not page.intact()
+
+
+def test_granted_is_a_hint_that_survives_nothing_invalid(directory: StateDirectory) -> None:
+    page = Page.open(directory)
+    assert page.granted(NAVIGATION) == 0
+    before = page.version
+    page.set_granted(NAVIGATION, 4)
+    page.set_granted(BORDER, 2)
+    assert (page.granted(NAVIGATION), page.granted(BORDER)) == (4, 2)
+    assert page.version != before
+    page.words[Page._control(NAVIGATION)] = 5
+    assert page.granted(NAVIGATION) == 0
+
+
+def test_r11_every_withdrawal_is_counted_and_announced(directory: StateDirectory) -> None:
+    page = Page.open(directory)
+    seen = [(page.withdrawals(NAVIGATION), page.version)]
+    for _ in range(50):
+        page.count_withdrawal(NAVIGATION)
+        seen.append((page.withdrawals(NAVIGATION), page.version))
+    assert [count for count, _ in seen] == sorted({count for count, _ in seen})
+    assert len({version for _, version in seen}) == len(seen)
+    assert page.withdrawals(BORDER) == 0
+
+
+def test_r11_a_signal_handler_may_end_an_epoch_anywhere(directory: StateDirectory) -> None:
+    page = Page.open(directory)
+    seen = []
+
+    def handler(*_: object) -> None:
+        seen.append(page.end(NAVIGATION, 100 + len(seen)))
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+        while len(seen) < 20:
+            page.end(BORDER, 1)
+            page.intact()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert all(seen)
+    assert page.highest_ended(NAVIGATION) == 99 + len(seen)
+
+
+def test_readers_never_see_a_third_value(directory: StateDirectory, peer: Callable) -> None:
+    page = Page.open(directory)
+    other = peer(
+        "from kalos_connect_sdk.storage.page import Page\n"
+        "page = Page.open(directory); say('ready'); epoch = 64\n"
+        "while epoch < 64 * 3000: epoch += 64; page.end(Purpose.NAVIGATION, epoch)\n"
+        "say('done')\n"
+    )
+    assert other.hear() == "ready"
+    index, last, value = Page.slot(NAVIGATION, 64), 0, 0
+    while value < 64 * 3000:
+        value = page.words[index]
+        assert value % 64 == 0
+        assert value >= last
+        assert page.highest_ended(NAVIGATION) >= value
+        last = value
+    assert other.hear() == "done"
+
+
+def test_two_that_create_it_at_once_share_one(directory: StateDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = directory.open_file
+    slower: list[Page] = []
+
+    def open_file(self: StateDirectory, name: str, *, create: bool, writable: bool = True) -> int:
+        if name != NAME and not slower:
+            slower.append(None)  # type: ignore[arg-type]
+            slower[0] = Page.open(directory)
+        return real(name, create=create, writable=writable)
+
+    monkeypatch.setattr(StateDirectory, "open_file", open_file)
+    page = Page.open(directory)
+    assert (page.fresh, slower[0].fresh) == (False, True)
+    slower[0].end(NAVIGATION, 3)
+    assert page.ended(NAVIGATION, 3)
+    assert os.listdir(directory.path) == [NAME]
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "link"])
+def test_a_page_that_cannot_be_made_leaves_nothing(
+    directory: StateDirectory, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, refuse(errno.ENOSPC))
+        with pytest.raises(StorageFailure, match="ENOSPC") as caught:
+            Page.open(directory)
+    assert caught.value.__context__ is None
+    assert os.listdir(directory.path) == []
+
+
+def test_the_layout_fits_the_page() -> None:
+    last = Page.slot(BORDER, SLOTS - 1) + 1
+    assert last < SIZE // 8
+    controls = {Page._control(purpose) + word for purpose in Purpose for word in range(8)}
+    assert max(controls) < module._TOMBSTONES
+    assert 0 not in controls
+    assert Page.VERSION not in controls
+    assert mmap.PAGESIZE >= SIZE
