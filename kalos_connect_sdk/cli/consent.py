@@ -36,13 +36,19 @@ def request(args: argparse.Namespace) -> int:
     """Ask. Exit 0 only when location may be used afterwards."""
     with open_connect(args, configured(args)) as connect:
         permission = connect.request_permission(Purpose.NAVIGATION, user_action=True)
+        # R9: without a usable vault consent ends with the process that asked; whoever asked must know.
+        this_run_only = permission.granted and any(
+            check["name"] == "vault" and not check["ok"] for check in connect.doctor()
+        )
     if args.json:
-        print_json(permission_document(permission))
+        print_json(permission_document(permission) | {"this_run_only": this_run_only})
     elif permission.granted:
         shown = screen()
         exactness = permission.precision.value if permission.precision else "location"
         shown.line(f"Allowed: {exactness} location for navigation, {when(permission)}.", "good")
         shown.line(f"Receipt {permission.receipt_id}. To stop: kalos-connect consent withdraw")
+        if this_run_only:
+            shown.line("There is no usable key vault, so it lasted for this run only: kalos-connect doctor", "bad")
     else:
         screen().line(describe(permission.reason))
     return exit_for_permission(permission)

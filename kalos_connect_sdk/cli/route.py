@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from typing import Final
 
 from ..core.wire import route_to_geojson
 from ..model.position import Place
@@ -17,6 +18,8 @@ from .exits import Exit
 from .opening import configured, open_connect
 from .output import print_json, screen
 from .screen import Screen
+
+_NUMBER: Final = r"[-+]?(?:\d+\.?\d*|\.\d+)"
 
 __all__ = ["add", "distance", "place", "run", "show"]
 
@@ -70,7 +73,7 @@ def distance(metres: float) -> str:
 
 def place(text: str) -> Place:
     """``LAT,LON`` in degrees. Raises :class:`argparse.ArgumentTypeError` without the value (R10)."""
-    parts = re.fullmatch(r"\s*([-+]?\d+(?:\.\d*)?)\s*,\s*([-+]?\d+(?:\.\d*)?)\s*", text, re.ASCII)
+    parts = re.fullmatch(rf"\s*({_NUMBER})\s*,\s*({_NUMBER})\s*", text, re.ASCII)
     chosen = None
     if parts and len(text) < 80:
         try:

@@ -26,9 +26,9 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Stream until the source ends, consent ends or Ctrl-C."""
+    config = configured(args)
     from ..sources import open_source
 
-    config = configured(args)
     source = open_source(args.source, speed=args.speed)
     with open_connect(args, config) as connect:
         permission = connect.permission(Purpose.NAVIGATION)

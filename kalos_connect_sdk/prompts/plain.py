@@ -40,16 +40,19 @@ def columns(text: str) -> int:
     )
 
 
-def wrapped(text: str, width: int | None, indent: str = "") -> str:
+def wrapped(text: str, width: int | None, indent: str = "", *, hanging: str = "") -> str:
     """``text`` broken into lines of at most ``width`` columns, at spaces or between CJK characters.
 
-    Every character is kept but the spaces at which a line is broken. ``None``: the width is unknown, nothing is broken.
+    Every character is kept but the spaces at which a line is broken; ``hanging`` goes before what was broken off.
+    ``None``: the width is unknown, nothing is broken.
     """
     if width is None:
         return "\n".join(indent + line if line else "" for line in text.split("\n"))
-    room = max(width - columns(indent), 10)
+    room = max(width - columns(indent + hanging), 10)
     return "\n".join(
-        indent + line if line else "" for paragraph in text.split("\n") for line in _broken(paragraph, room)
+        indent + (hanging if number else "") + line if line else ""
+        for paragraph in text.split("\n")
+        for number, line in enumerate(_broken(paragraph, room))
     )
 
 

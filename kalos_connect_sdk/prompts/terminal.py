@@ -109,7 +109,7 @@ class _Page:
         request, text, words = self._request, self._request.text, self.words
         self.say("\n" + self._strong(printable(text.title)) + "\n")
         for element in (text.who, text.what, text.why, text.how_to_stop):
-            self.say(wrapped(printable(element), self._width, "  "))
+            self.say(wrapped(printable(element), self._width, "  ", hanging="  "))
         facts = [(words.purpose, words.purposes.get(request.purpose, request.purpose.value))]
         if request.service_origin:
             facts.append((words.recipient, request.service_origin))

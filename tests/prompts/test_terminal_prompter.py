@@ -295,7 +295,7 @@ def test_a_terminal_of_known_width_breaks_lines_between_words() -> None:
     with terminal(columns=40) as person:
         person.start()
         person.read_until("press Enter: ")
-        assert "  Where the car is, as exactly as the\n  satellite receiver knows it.\n" in person.screen
+        assert "  Where the car is, as exactly as the\n    satellite receiver knows it.\n" in person.screen
 
 
 def test_hostile_texts_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
