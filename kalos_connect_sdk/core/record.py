@@ -23,7 +23,7 @@ from .happenings import GRANTING_KINDS, Body, marks, split_grants, statuses
 from .messages import MalformedRecord, attach_signature, notice_message, registration_message, signing_bytes
 from .notices.hashing import fields_sha256
 from .proof import Verified, verify_record
-from .shape import ALGORITHM, CANONICALIZATION, check_shape
+from .shape import ALGORITHM, CANONICALIZATION, can_be_shown, check_shape
 
 __all__ = [
     "MalformedRecord",
@@ -110,7 +110,19 @@ def render(
         "canonicalization": CANONICALIZATION,
         "public_key": b64(public_key),
     }
-    return record
+    shown: dict[str, Any] = _shown(record)
+    return shown
+
+
+def _shown(value: Any) -> Any:
+    """The app words notices and reasons: what cannot be shown is escaped, or no reader would accept the record."""
+    if isinstance(value, dict):
+        return {name: _shown(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    if isinstance(value, str) and not can_be_shown(value):
+        return "".join(letter if can_be_shown(letter) else f"\\u{ord(letter):04x}" for letter in value)
+    return value
 
 
 def _controller(terms: Body, notice: Notice) -> dict[str, Any]:

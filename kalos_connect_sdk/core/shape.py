@@ -7,6 +7,7 @@ signed like every other. The problems name members and rules, never values (R10)
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -15,7 +16,7 @@ from .dpv import PARTIES, SCHEMA, STATUSES, context
 from .encoding import unb64
 from .happenings import GRANTING_KINDS
 
-__all__ = ["ALGORITHM", "CANONICALIZATION", "check_shape"]
+__all__ = ["ALGORITHM", "CANONICALIZATION", "can_be_shown", "check_shape"]
 
 ALGORITHM: Final = "Ed25519"
 CANONICALIZATION: Final = "sorted compact JSON without @context and value"
@@ -46,6 +47,11 @@ def check_shape(record: Any) -> list[str]:
     return unsafe or list(_problems(record))
 
 
+def can_be_shown(text: str) -> bool:
+    """True when ``text`` moves no cursor, breaks no line and turns no sentence around."""
+    return text.isprintable() or all(letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in text)
+
+
 class _TooMuch(Exception):
     pass
 
@@ -60,7 +66,7 @@ def _unsafe(record: Mapping[str, Any]) -> list[str]:
             problems.add("it holds something like a coordinate")  # R20
         elif isinstance(value, str) and len(value) > _MAX_TEXT:
             raise _TooMuch
-        elif not name.isprintable() or (isinstance(value, str) and not value.isprintable()):
+        elif not can_be_shown(name) or (isinstance(value, str) and not can_be_shown(value)):
             problems.add("it holds characters that cannot be shown")
         elif not (value is None or isinstance(value, (str, int, Mapping, list))):
             problems.add("it holds something that is not JSON")
