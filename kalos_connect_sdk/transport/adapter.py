@@ -157,7 +157,9 @@ class DoorAdapter(HTTPAdapter):
         return pool
 
     def close(self) -> None:
-        self._pools = {}
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.close()  # urllib3 alone would wait for the last reference, which a traceback may hold
         super().close()
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
