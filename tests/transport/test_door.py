@@ -18,6 +18,7 @@ from kalos_connect_sdk.transport.cause import cause_of
 from kalos_connect_sdk.transport.door import Door
 
 TOKEN = "tok-CANARY-9"
+SECRET_PATH = "-CANARY"  # named, so that the source lines in a traceback do not hold it
 BODY = b'{"lat":52.5200,"CANARY":1}'
 
 
@@ -401,7 +402,7 @@ def test_r10_errors_hold_nothing_of_the_request(
         with caplog.at_level(logging.DEBUG), Peer(broken) as peer:
             ride = Ride(
                 lambda: door.exchange(
-                    "POST", peer.url + "-CANARY", headers={"Authorization": f"Bearer {TOKEN}"}, body=BODY
+                    "POST", peer.url + SECRET_PATH, headers={"Authorization": f"Bearer {TOKEN}"}, body=BODY
                 )
             ).join()
     finally:

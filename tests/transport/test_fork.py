@@ -125,3 +125,19 @@ def test_a_kill_leaves_nothing_in_the_send_buffer() -> None:
         assert not os.get_inheritable(line._fd) and not sock.get_inheritable()
         sock.close()
         line.retire()
+
+
+def test_a_descriptor_number_used_again_is_not_closed_in_the_child(door: Door) -> None:
+    """Only the very socket is closed: a number that means something else by then stays open."""
+    near, far = socket.socketpair()
+    line = lifeline.Lifeline(near)
+    try:
+        line.hold(socket.socket())  # stands for a TLS object that never reached us
+        line._sock.close()
+        os.dup2(far.fileno(), line._number)  # the number now names another socket
+        other = os.fstat(line._number).st_ino
+        assert in_child(lambda: other in socket_inodes()) == 0
+    finally:
+        line.retire()
+        near.close()
+        far.close()
