@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from .outline import POINTS
 
-__all__ = ["in_mainland_china"]
+__all__ = ["in_mainland_china", "near_mainland_china"]
 
 _BANDS_A_DEGREE: Final = 10
 # The outline's bounds, a little rounded outwards: longitude, then latitude.
@@ -44,6 +44,11 @@ def in_mainland_china(latitude: float, longitude: float) -> bool:
     return inside
 
 
+def near_mainland_china(latitude: float, longitude: float) -> bool:
+    """False for a point more than 0.1 degrees outside the box around the mainland, in whatever datum."""
+    return _WEST - 0.1 < longitude < _EAST + 0.1 and _SOUTH - 0.1 < latitude < _NORTH + 0.1
+
+
 @lru_cache(maxsize=1)
 def _bands() -> tuple[tuple[_Edge, ...], ...]:
     """The sides that touch each tenth of a degree of latitude, made at the first question (a few milliseconds)."""
@@ -63,7 +68,7 @@ def _bands() -> tuple[tuple[_Edge, ...], ...]:
 
 def _rings() -> list[list[tuple[float, float]]]:
     """The rings of the outline as (longitude, latitude) pairs in degrees."""
-    steps = _integers(zlib.decompress(base64.b85decode(POINTS)))
+    steps = iter(list(_integers(zlib.decompress(base64.b85decode(POINTS)))))
     rings = []
     for _ in range(next(steps)):
         ring, x, y = [], 0, 0

@@ -78,10 +78,12 @@ def _present(flags: int, accuracy: int, speed: int, course: int, altitude: int) 
 
 
 def _minute(minute: int) -> str:
-    """``2026-01-01T00:00:`` of a count of minutes since 1970, for any year from 1 to 9999."""
+    """``2026-01-01T00:00:`` of a count of minutes since 1970. Days off the calendar become its first or last one:
+    one odd time must not hold up a batch for ever."""
     day, minute_of_day = divmod(minute, 1440)
-    date = datetime.fromordinal(day + _EPOCH_DAY)
+    date = datetime.fromordinal(min(max(day + _EPOCH_DAY, 1), _LAST_DAY))
     return f"{date.year:04d}-{date.month:02d}-{date.day:02d}T{minute_of_day // 60:02d}:{minute_of_day % 60:02d}:"
 
 
 _EPOCH_DAY: Final = datetime(1970, 1, 1, tzinfo=UTC).toordinal()
+_LAST_DAY: Final = datetime.max.toordinal()

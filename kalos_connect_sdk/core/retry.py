@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from enum import Enum
 from typing import Final
 
@@ -107,13 +108,10 @@ def retry_after_s(header: str | None, *, now_wall_s: float) -> float | None:
 
 
 def _http_date_s(text: str) -> float | None:
-    from email.utils import mktime_tz, parsedate_tz  # imported late: it is large and rarely needed
+    from email.utils import parsedate_to_datetime  # imported late: it is large and rarely needed
 
-    seconds = None
     try:
-        parts = parsedate_tz(text)
-        if parts is not None:
-            seconds = float(mktime_tz(parts))
+        date = parsedate_to_datetime(text)
+        return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, TypeError, IndexError):
-        pass  # a date that cannot be: as good as none
-    return seconds
+        return None  # a date that cannot be: as good as none
