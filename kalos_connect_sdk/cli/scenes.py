@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ConsentRequired, NoPosition, ServiceRefused, TransportError
-from ..model.consent import Permission
+from ..model.consent import Permission, Precision
 from ..model.position import Place, Position
 from ..model.route import Route
 from ..sources import open_source
@@ -16,7 +16,6 @@ from . import verify
 from .car import write_drive
 from .embedded import EmbeddedService
 from .exits import Usage
-from .output import describe, when
 from .route import show as show_route
 from .screen import Meter, Screen
 from .sketch import sketch
@@ -65,8 +64,9 @@ class Scenes:
         self._show(self._typed_route(), self._story.typed_route)
 
     def allowed(self, permission: Permission) -> None:
-        precision = permission.precision.value if permission.precision else ""
-        self._shown.line(self._story.allowed.format(precision=precision, when=when(permission)), "good")
+        precision = self._story.precision[permission.precision or Precision.PRECISE]
+        self._shown.line()
+        self._shown.line(self._story.allowed.format(precision=precision), "good")
         self.numbers["receipt_id"] = permission.receipt_id
 
     def drive(self, replay: str | None, speed: float | None) -> None:
@@ -103,7 +103,7 @@ class Scenes:
         shown.heading(story.withdrawing)
         shown.line(
             story.withdrawn.format(
-                elapsed_ms=report.elapsed_s * 1000, complete="complete" if report.complete else "NOT complete"
+                elapsed_ms=report.elapsed_s * 1000, complete=story.complete if report.complete else story.incomplete
             ),
             "good" if report.complete else "bad",
         )
@@ -179,7 +179,7 @@ class Scenes:
             reason = refusal.reason
         self.numbers["refused"] = reason.name if reason else None
         shown.line(
-            story.refused.format(reason=f"{reason.name}. {describe(reason)}") if reason else story.not_refused,
+            story.refused.format(reason=reason.name) if reason else story.not_refused,
             "good" if reason else "bad",
         )
 
@@ -205,6 +205,7 @@ class Scenes:
             (story.held_after, seen["service_holds"]),
             (story.after, seen["position_bytes_after_withdrawal"]),
         ]
+        self._shown.line()
         self._shown.table(story.numbers, ("", ""), [(name, f"{count:,}") for name, count in rows], right=1)
         self._shown.line("  " + story.after_note, "quiet")
 

@@ -13,7 +13,7 @@ __all__ = ["sketch"]
 _DOTS: Final = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 
-def sketch(line: Sequence[tuple[float, float]], *, columns: int = 44, rows: int = 12) -> list[str]:
+def sketch(line: Sequence[tuple[float, float]], *, columns: int = 44, rows: int = 10) -> list[str]:
     """Lines of braille for ``line`` of (longitude, latitude) pairs, at most ``columns`` by ``rows`` characters.
 
     The ends are marked with letters: A where it begins, B where it ends.

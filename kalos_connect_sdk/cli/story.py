@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from ..model.consent import Precision
+
 __all__ = ["Story", "story_for"]
 
 
@@ -19,6 +21,7 @@ class Story:
     state_value: str
     asked: str
     allowed: str
+    precision: dict[Precision, str]
     not_allowed: str
     typed_route: str
     from_to: str
@@ -29,6 +32,8 @@ class Story:
     positions: str
     withdrawing: str
     withdrawn: str
+    complete: str
+    incomplete: str
     numbers: str
     accepted: str
     sent: str
@@ -54,7 +59,8 @@ _ENGLISH: Final = Story(
     state="state",
     state_value="a temporary directory, keys in memory",
     asked="1  The question",
-    allowed="You allowed {precision} location, {when}.",
+    allowed="You allowed {precision} location.",
+    precision={Precision.PRECISE: "precise", Precision.APPROXIMATE: "approximate"},
     not_allowed="No consent, no location: nothing was sent. Everything that needs no location still works:",
     typed_route="Without your location",
     from_to="{origin} to {destination}",
@@ -65,6 +71,8 @@ _ENGLISH: Final = Story(
     positions="positions",
     withdrawing="4  Halfway, you withdraw",
     withdrawn="withdraw() returned after {elapsed_ms:.1f} ms: {complete}.",
+    complete="complete",
+    incomplete="NOT complete",
     numbers="What happened to the positions",
     accepted="accepted while you allowed it",
     sent="sent to the service before you withdrew",
@@ -76,7 +84,7 @@ _ENGLISH: Final = Story(
     after="bytes of positions received after withdraw() returned",
     after_note="The last three numbers were counted by the service, not by the SDK.",
     one_more="5  One more position",
-    refused="submit() refused it: {reason}",
+    refused="submit() refused it: ConsentRequired, reason {reason}.",
     not_refused="submit() accepted it. That must never happen.",
     receipt="6  The evidence",
     closing="Verified offline with the public key alone. Nothing of this demo stays on your disk.",
@@ -90,7 +98,8 @@ _CHINESE: Final = Story(
     state="状态",
     state_value="临时目录，密钥仅在内存中",
     asked="1  询问",
-    allowed="您已允许使用位置（{precision}，{when}）。",
+    allowed="您已允许使用{precision}位置。",
+    precision={Precision.PRECISE: "精确", Precision.APPROXIMATE: "大致"},
     not_allowed="没有同意，就没有位置：未发送任何数据。不需要位置的功能照常可用：",
     typed_route="不使用您的位置",
     from_to="{origin} 至 {destination}",
@@ -101,6 +110,8 @@ _CHINESE: Final = Story(
     positions="位置",
     withdrawing="4  途中，您撤回同意",
     withdrawn="withdraw() 在 {elapsed_ms:.1f} 毫秒后返回：{complete}。",
+    complete="已完成",
+    incomplete="未完成",
     numbers="这些位置的去向",
     accepted="同意期间接受的位置",
     sent="撤回之前已发送到服务的位置",
@@ -112,7 +123,7 @@ _CHINESE: Final = Story(
     after="withdraw() 返回之后服务收到的位置字节数",
     after_note="最后三个数字由服务统计，而非由 SDK 统计。",
     one_more="5  再提交一个位置",
-    refused="submit() 已拒绝：{reason}",
+    refused="submit() 已拒绝：ConsentRequired，原因 {reason}。",
     not_refused="submit() 接受了它。这绝不应发生。",
     receipt="6  凭证",
     closing="仅凭公钥即可离线验证。本演示不会在您的磁盘上留下任何内容。",

@@ -61,7 +61,7 @@ def tell(shown: Screen, record: Mapping[str, Any], finding: Verified, *, pinned:
         how = "as pinned" if pinned else "the key inside the receipt; --public-key pins it"
         rows += [("key", fingerprint(finding.public_key)), ("", f"({how})")]
     rows += [("problem", problem) for problem in finding.problems]
-    rows += [("proves" if not index else "", statement) for index, statement in enumerate(finding.statements)]
+    rows += [("" if index else "proves", f"- {statement}") for index, statement in enumerate(finding.statements)]
     shown.facts("Receipt", rows, tone="good" if finding.valid else "bad")
 
 
