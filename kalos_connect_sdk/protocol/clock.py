@@ -10,6 +10,7 @@ from ..model.timing import ClockReading
 
 __all__ = ["SystemClock"]
 
+_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", 0))
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -24,8 +25,12 @@ class SystemClock:
     def read(self) -> ClockReading:
         """All of them at once."""
         monotonic = time.monotonic()
-        boottime = time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else monotonic
+        boottime = time.clock_gettime(_BOOTTIME) if sys.platform == "linux" else monotonic
         return ClockReading(time.time(), boottime, max(0.0, boottime - monotonic), self._boot_id)
+
+    def stamp(self) -> tuple[float, float]:
+        """``(wall_s, boottime_s)`` alone: the hot path's reading."""
+        return time.time(), time.clock_gettime(_BOOTTIME)
 
 
 def _boot_id() -> str:

@@ -54,8 +54,10 @@ CAUSES = {
 class Silence:
     """What this process stops: the requests in flight and the box of sealed positions in memory."""
 
-    abort: Callable[[], tuple[int, int]]
-    """Cut every request that carries a position: (aborted, possibly delivered)."""
+    cut: Callable[[], None]
+    """Cut every request that carries a position."""
+    take_cut: Callable[[], tuple[int, int]]
+    """What was cut since this was last asked: (aborted, possibly delivered)."""
     forget: Callable[[], int]
     """Close this process's box; returns the positions it held that are on no file."""
 
@@ -87,17 +89,15 @@ class Ending:
         """End the grants of ``purposes`` and drop what they covered; never waits for the network."""
         started = time.monotonic()
         tally = _Tally(durable=tombstones_durable)
-        self._abort(tally)
+        self._silence.cut()
         for purpose in purposes:
             self._record(purpose, cause, tally)
         self._drop(purposes, cause, tally, started + timeout_s)
-        self._wake_courier()
-        return self._report(tally, time.monotonic() - started)
-
-    def _abort(self, tally: _Tally) -> None:
-        aborted, possibly = self._silence.abort()
+        aborted, possibly = self._silence.take_cut()
         tally.aborted += aborted
         tally.possibly_delivered += possibly
+        self._wake_courier()
+        return self._report(tally, time.monotonic() - started)
 
     def _record(self, purpose: Purpose, cause: Cause, tally: _Tally) -> None:
         """Steps 2 and 3: tombstone and RAM counter, then one commit {ended, notice awake}."""
@@ -247,7 +247,7 @@ class Ending:
         """One attempt at what is unfinished; true while something is left."""
         if self.unfinished:
             tally = _Tally()
-            self._abort(tally)
+            self._silence.cut()
             for purpose, cause in list(self.unfinished.items()):
                 self._record_quietly(purpose, cause, tally)
             lease = self._state.barrier.exclusive(0)

@@ -71,7 +71,7 @@ class Engine:
         self.link = Link(config)
         self.view = View(config, notices, parts.profile, parts.vehicle, parts.os_permission, state, self._refresh)
         self.store = Store(state, self.keeper)
-        silence = Silence(abort=self.link.cut, forget=self.store.forget)
+        silence = Silence(cut=self.link.cut, take_cut=self.link.take_cut, forget=self.store.forget)
         self.courier = Courier(state, config, self.keeper, notices, self.link.client, self.end_because)
         self.ending = Ending(state, silence, self.courier.wake)
         granting = Granting(state, config, silence, self.ending)
@@ -86,7 +86,7 @@ class Engine:
             parts.simulated,
             self._registered_soon,
         )
-        self.sender = Sender(state, config, self.view, self.store, self.courier, self.link.client, self.link.flights)
+        self.sender = Sender(state, config, self.view, self.store, self.courier, self.link)
         self.watcher = Watcher(state, self.view, self.asking.permission, self._cut, self._finish, self.end_because)
         self._start()
 

@@ -24,6 +24,8 @@ class Link:
         self._door: Door | None = None
         self._clients: dict[str, ServiceClient] = {}
         self._flights: Flights | None = None
+        self._counted: set[Flight] = set()
+        self._unreported = (0, 0)
         self.aborted = 0
         """Requests cut since open."""
 
@@ -51,14 +53,34 @@ class Link:
             self._flights = Flights()
         return self._flights
 
-    def cut(self) -> tuple[int, int]:
-        """Cut every request that carries a position: (aborted, possibly delivered). R3."""
+    def cut(self) -> None:
+        """Cut every request that carries a position (R3)."""
         if self._flights is None:
-            return 0, 0
-        flights: list[Flight] = list(self._flights)
-        aborted = self._flights.abort_all()
-        self.aborted += aborted
-        return aborted, sum(1 for flight in flights if flight.aborted and flight.possibly_delivered)
+            return
+        for flight in self._flights:
+            if flight.abort():
+                self._count(flight)
+
+    def landed(self, flight: Flight) -> None:
+        """A flight is over; one that its own check cut is counted here."""
+        self.flights().discard(flight)
+        if flight.aborted and flight.wrote:
+            self._count(flight)
+        with self._lock:
+            self._counted.discard(flight)
+
+    def _count(self, flight: Flight) -> None:
+        with self._lock:
+            if flight not in self._counted:
+                self._counted.add(flight)
+                self.aborted += 1
+                self._unreported = (self._unreported[0] + 1, self._unreported[1] + flight.possibly_delivered)
+
+    def take_cut(self) -> tuple[int, int]:
+        """(aborted, possibly delivered) since the last time this was asked: each is reported once."""
+        with self._lock:
+            taken, self._unreported = self._unreported, (0, 0)
+        return taken
 
     def close(self) -> None:
         """Close idle connections."""

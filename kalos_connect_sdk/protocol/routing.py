@@ -49,5 +49,5 @@ def _from_here(engine: Engine, epoch: int, origin: Place, to: Place, locale: str
         document = route_request(origin, to, locale, member)
         return route_from_geojson(client.route(decision.clearance, document, token, flight))
     finally:
-        engine.link.flights().discard(flight)
+        engine.link.landed(flight)
         lease.release()

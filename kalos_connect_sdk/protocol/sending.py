@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from ..model.decision import Reason
 from ..model.reports import FlushReport
 from ..storage.locks import Lease
 from .courier import Courier
+from .link import Link
 from .state import State
 from .store import Box, Store
 from .view import View
@@ -31,8 +31,6 @@ from .worker import Worker
 
 if TYPE_CHECKING:
     from ..storage.outbox import Batch
-    from ..transport.client import ServiceClient
-    from ..transport.flight import Flights
 
 __all__ = ["Sender", "SendStats"]
 
@@ -75,16 +73,14 @@ class Sender:
         view: View,
         store: Store,
         courier: Courier,
-        client: Callable[[str], ServiceClient],
-        flights: Callable[[], Flights],
+        link: Link,
     ) -> None:
         self._state = state
         self._config = config
         self._view = view
         self._store = store
         self._courier = courier
-        self._client = client
-        self._flights = flights
+        self._link = link
         self._progress: BatchProgress | None = None
         self.worker = Worker("kalos-sender")
         self.stats = SendStats()
@@ -145,7 +141,7 @@ class Sender:
         problem: str | None = None
         token = ""
         try:
-            client = self._client(self._config.service_url)
+            client = self._link.client(self._config.service_url)
             token = self._courier.worker.call(
                 lambda: self._courier.token(Purpose.NAVIGATION, clearance.epoch, refused=work.refused_token)
             )
@@ -214,10 +210,10 @@ class Sender:
         from ..transport.flight import Flight
 
         flight = Flight(lambda: self._view.still_open(epoch), lease.release)
-        self._flights().add(flight)
+        self._link.flights().add(flight)
         answer = None
         try:
-            answer = self._client(self._config.service_url or "").send_positions(
+            answer = self._link.client(self._config.service_url or "").send_positions(
                 decision.clearance, body, key=batch.key, token=token, flight=flight
             )
         except TransportError as error:
@@ -225,7 +221,7 @@ class Sender:
                 return None
             work.unreachable = str(error)
         finally:
-            self._flights().discard(flight)
+            self._link.landed(flight)
         if answer is None:
             return outcome(None, None, None, now_wall_s=time.time()), batch, None
         self.stats.bytes_sent += answer.sent_bytes

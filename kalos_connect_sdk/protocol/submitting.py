@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 from ..core.borders import in_mainland_china
@@ -16,10 +17,12 @@ from ..model.position import Datum, Position
 from ..model.reports import Submission
 from ..storage.failure import StorageFailure
 from .engine import Engine
+from .store import Box
 
 __all__ = ["Submitter"]
 
 _ACCEPTED = Submission(True)
+_ALLOWED = Reason.ALLOWED
 _FRESH_S = 30.0
 
 
@@ -31,6 +34,7 @@ class Submitter:
         self._view = engine.view
         self._store = engine.store
         self._clock = engine.parts.clock
+        self._stamp: Callable[[], tuple[float, float]] = getattr(self._clock, "stamp", self._read)
         self._simulated = bool(getattr(self._clock, "simulated", False))
         config = engine.parts.config
         self._capacity = config.outbox_max_positions
@@ -39,6 +43,8 @@ class Submitter:
         self._pushed = Admission()
         self._sources: WeakKeyDictionary[object, Admission] = WeakKeyDictionary()
         self._coarsener = Coarsener()
+        self._last_box: Box | None = None
+        self._room = 0  # rows that certainly fit before the box must be measured again
         self._latest: tuple[Position, float, int] | None = None
 
     def submit(self, position: Position, source: object = None, recording: bool = False) -> Submission:
@@ -56,34 +62,38 @@ class Submitter:
             position = position.to(Datum.WGS84)
         if not border_open and in_mainland_china(position.latitude, position.longitude):
             raise ConsentRequired(Reason.CROSS_BORDER)  # R16
-        now = self._clock.read()
+        wall_s, boottime_s = self._stamp()
         assert position.time is not None
         implied = position.time_implied and self._simulated
-        time_s = now.wall_s if implied else position.time.timestamp()
+        time_s = wall_s if implied else position.time.timestamp()
         with self._lock:
             admission = self._pushed if source is None else self._admission(source)
             reason = admission.judge(
                 time_s,
                 position.latitude,
                 position.longitude,
-                now.wall_s,
+                wall_s,
                 self._ttl_s,
                 recording=recording,
                 implied=implied,
             )
-            if reason is not Reason.ALLOWED:
+            if reason is not _ALLOWED:
                 return Submission(False, reason)
             if decision.precision is Precision.APPROXIMATE:
                 position = self._coarsener.apply(position)  # R15
-            return self._keep(position, time_s, now.boottime_s, clearance.epoch)
+            return self._keep(position, time_s, boottime_s, clearance.epoch)
 
     def _keep(self, position: Position, time_s: float, boottime_s: float, epoch: int) -> Submission:
         box = self._store.for_epoch(epoch)
         if box is None:
             return Submission(False, Reason.OUTBOX_UNAVAILABLE)
+        if box is not self._last_box:
+            self._last_box, self._room = box, 0
         row = pack(position, time_s, int(boottime_s * 1000))
-        if len(box) >= self._capacity:
+        if self._room <= 0:
             self._store.dropped += box.overflow(self._capacity)
+            self._room = self._capacity - len(box)
+        self._room -= 1
         try:
             box.append(row)
         except StorageFailure:
@@ -92,6 +102,10 @@ class Submitter:
             raise ConsentRequired(Reason.WITHDRAWN)
         self._latest = (position, boottime_s, epoch)
         return _ACCEPTED
+
+    def _read(self) -> tuple[float, float]:
+        reading = self._clock.read()
+        return reading.wall_s, reading.boottime_s
 
     def _admission(self, source: object) -> Admission:
         admission = self._sources.get(source)

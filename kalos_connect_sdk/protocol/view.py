@@ -24,6 +24,7 @@ __all__ = ["View"]
 
 _REPEAT_S = 1.0
 _ALL_ONES = (1 << 64) - 1
+_NAVIGATION = Purpose.NAVIGATION
 
 
 class View:
@@ -51,6 +52,7 @@ class View:
         """Highest epoch this process was told to end: plain attributes, set even in a signal handler."""
         self._words = state.page.words
         self._version_at = state.page.VERSION
+        self._slot = (-1, 0)
         self._yes: tuple[Decision, bool, int, int, int, float] | None = None
         self._simulated = bool(getattr(state.clock, "simulated", False))
 
@@ -152,7 +154,7 @@ class View:
                 words[self._version_at] == version
                 and over < epoch
                 and over ^ words[slot + 1] == _ALL_ONES
-                and self.latch[Purpose.NAVIGATION] < epoch
+                and self.latch[_NAVIGATION] < epoch
                 and time.monotonic() < until
             ):
                 return decision, border_open
@@ -173,8 +175,13 @@ class View:
 
     def still_open(self, epoch: int) -> bool:
         """Checked for every piece of a body: the epoch is not over. Any thread, no lock, no system call."""
-        over = self._words[slot := self._state.page.slot(Purpose.NAVIGATION, epoch)]
-        return over < epoch and over ^ self._words[slot + 1] == _ALL_ONES and self.latch[Purpose.NAVIGATION] < epoch
+        known, slot = self._slot
+        if known != epoch:
+            slot = self._state.page.slot(_NAVIGATION, epoch)
+            self._slot = (epoch, slot)
+        words = self._words
+        over = words[slot]
+        return over < epoch and over ^ words[slot + 1] == _ALL_ONES and self.latch[_NAVIGATION] < epoch
 
     def changed(self) -> None:
         """Something outside the page changed (vehicle, OS): the next question is asked in full."""

@@ -17,8 +17,8 @@ from kalos_connect_sdk import ConsentRequired, KalosConnectError, Position, Reas
 
 HERE = (60.1699, 24.9384)
 
-BUSY = """
-import itertools, json, sys, threading
+BUSY = r"""
+import itertools, os, sys, threading
 from kalos_connect_sdk import AssertedParked, Config, Connect, ConsentRequired, KalosConnectError, Position
 state, vault, url, count = sys.argv[1:5]
 def work(number):
@@ -30,9 +30,9 @@ def work(number):
             if i % 20 == 19:
                 connect.flush()
             if i == 20:
-                print("busy", flush=True)
+                os.write(1, b"busy\n")
     except (ConsentRequired, KalosConnectError) as error:
-        print(json.dumps(["stopped", type(error).__name__]), flush=True)
+        os.write(1, f"stopped {type(error).__name__}\n".encode())
 threads = [threading.Thread(target=work, args=(n,)) for n in range(int(count))]
 [t.start() for t in threads]
 [t.join() for t in threads]

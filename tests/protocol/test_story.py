@@ -23,7 +23,7 @@ HERE = (60.1699, 24.9384)
 
 
 def walk(count: int) -> list[Position]:
-    now = datetime.now(UTC)
+    now = datetime.now(UTC) - timedelta(seconds=1)
     return [
         Position(HERE[0] + i * 1e-5, HERE[1], accuracy_m=4.0, speed_mps=1.2, time=now + timedelta(milliseconds=i))
         for i in range(count)
@@ -52,7 +52,7 @@ def test_the_whole_path(make, service):
     assert len(service.positions) == 250
     assert service.positions[7]["latitude"] == pytest.approx(HERE[0] + 7e-5, abs=1e-6)
     for position in walk(3):
-        connect.submit(Position(position.latitude, position.longitude))
+        assert connect.submit(Position(position.latitude, position.longitude)).accepted
     ended = connect.withdraw()
     assert ended.complete and ended.durable and ended.dropped == 3 and ended.holders == ()
     with pytest.raises(ConsentRequired) as caught:
