@@ -31,8 +31,9 @@ _NUMBERS: Final = {
     ("ppc64le", 8): (269, 271),
     ("s390x", 8): (278, 280),
 }
+_THREAD_KEYRING: Final = -1
 _USER_KEYRING: Final = -4
-_REVOKE, _SETPERM, _UNLINK, _SEARCH, _READ = 3, 5, 9, 10, 11
+_UPDATE, _REVOKE, _SETPERM, _LINK, _UNLINK, _SEARCH, _READ = 2, 3, 5, 8, 9, 10, 11
 # Possessor: all. User: view, read, write, search. Without user-read a process of another login session of
 # the same user, which does not possess the key, gets EACCES.
 _PERMISSIONS: Final = 0x3F0F0000
@@ -75,13 +76,14 @@ class KernelKeyring:
 
     def put(self, description: str, content: bytes) -> int:
         """Add the entry, or replace its content as a whole (the kernel wipes the old one). Its serial."""
-        serial, error = _call(0, _TYPE, description.encode(), content, len(content), _USER_KEYRING)
-        if serial < 0:
-            raise _failure("written", error)
-        result, error = _keyctl(_SETPERM, serial, _PERMISSIONS)
-        if result < 0 and error != errno.EACCES:  # EACCES: replaced from another session; its maker set them
-            raise _failure("shared", error)
-        return serial
+        serial = self.search(description)
+        if serial is not None:
+            result, error = _keyctl(_UPDATE, serial, content, len(content))
+            if result >= 0:
+                return serial
+            if error not in _ABSENT:
+                raise _failure("written", error)
+        return _add(description.encode(), content)
 
     def remove(self, serial: int) -> None:
         """Revoke and unlink the entry; its content is freed and wiped by the kernel."""
@@ -89,6 +91,21 @@ class KernelKeyring:
         result, error = _keyctl(_UNLINK, serial, _USER_KEYRING)
         if result < 0 and error not in (*_ABSENT, errno.ENOENT):
             raise _failure("removed", error)
+
+
+def _add(description: bytes, content: bytes) -> int:
+    """A session need not possess the user keyring, and then could not share what it adds there: so the key is
+    made in the thread's own keyring, which is possessed, shared, and only then linked."""
+    serial, error = _call(0, _TYPE, description, content, len(content), _THREAD_KEYRING)
+    if serial < 0:
+        raise _failure("made", error)
+    result, error = _keyctl(_SETPERM, serial, _PERMISSIONS)
+    if result >= 0:
+        result, error = _keyctl(_LINK, serial, _USER_KEYRING)
+    _keyctl(_UNLINK, serial, _THREAD_KEYRING)
+    if result < 0:
+        raise _failure("shared", error)
+    return serial
 
 
 @lru_cache(maxsize=1)

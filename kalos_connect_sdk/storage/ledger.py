@@ -194,6 +194,8 @@ class Ledger:
             return work(self._connect())
         except sqlite3.Error as error:
             failure = self._translate(error)
+        except UnicodeDecodeError:
+            failure = self._damaged()  # a damaged file can make SQLite's own messages undecodable
         except BaseException:
             self.close()  # never leave a transaction open
             raise
@@ -242,8 +244,12 @@ def archive(directory: StateDirectory, stamp: str) -> Path | None:
 def _open(path: Path) -> sqlite3.Connection:
     # check_same_thread: one thread at a time is the caller's promise, not always the same one.
     db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-    for pragma in ("journal_mode = TRUNCATE", "synchronous = FULL", "temp_store = MEMORY", "trusted_schema = OFF"):
-        db.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in ("journal_mode = TRUNCATE", "synchronous = FULL", "temp_store = MEMORY", "trusted_schema = OFF"):
+            db.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
