@@ -154,6 +154,19 @@ class Desk:
             self._admit(consent, request.consent, precise=True)
             self._check_border(consent, request.origin.latitude, request.origin.longitude)
 
+    def owner_of(self, authorization: str | None) -> str | None:
+        """The record whose token a request shows; ``None`` when it shows none. Judges nothing."""
+        try:
+            with self._lock:
+                return self._bearer_of(authorization).record_id
+        except Refusal:
+            return None
+
+    def kept(self, record_id: str) -> int:
+        """How many positions of a record are kept now."""
+        with self._lock:
+            return self._store.count(record_id)
+
     def _admit(self, consent: rules.Consent, member: Mapping[str, Any], *, precise: bool = False) -> None:
         rules.admit(consent, member, now_s=self._now_s(), fields_in_force=self.fields, precise=precise)
 
