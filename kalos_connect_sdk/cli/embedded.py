@@ -30,9 +30,10 @@ _LISTENING: Final = re.compile(r"listening on (http://127\.0\.0\.1:\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """``positions`` the service holds; ``late_bytes`` of position requests it received after the mark."""
+    """``positions`` the service holds now; bytes of position requests it received, in all and after the mark."""
 
     positions: int
+    received_bytes: int
     late_bytes: int
 
 
@@ -85,6 +86,7 @@ class EmbeddedService:
         records: list[dict[str, Any]] = list(observed["records"].values())
         return Counts(
             positions=sum(int(record["positions"]) for record in records),
+            received_bytes=sum(int(record["bytes"]) for record in records),
             late_bytes=sum(int(record["bytes_after_mark"]) for record in records),
         )
 

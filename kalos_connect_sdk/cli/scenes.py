@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ConsentRequired, NoPosition, ServiceRefused, TransportError
 from ..model.consent import Permission, Precision
+from ..model.events import ConsentLost
 from ..model.position import Place, Position
 from ..model.route import Route
 from ..sources import open_source
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Scenes"]
 
-_ORIGIN: Final = Place(60.1782, 24.9497, name="Hakaniemi")
-_DESTINATION: Final = Place(60.1661, 24.9379, name="Bulevardi")
+_ORIGIN: Final = Place(60.1788, 24.9505, name="Hakaniemi")
+_DESTINATION: Final = Place(60.1661, 24.9430, name="Erottaja")
 _DRIVE_S: Final = 14.0
 _WITHDRAW_AT: Final = 0.4
 _WITHDRAW_BY: Final = 0.6
@@ -61,7 +62,7 @@ class Scenes:
     def refused(self) -> None:
         """R19: without consent, everything that needs no location still works."""
         self._shown.line(self._story.not_allowed)
-        self._show(self._typed_route(), self._story.typed_route)
+        self._show_typed(self._typed_route(), self._story.typed_route)
 
     def allowed(self, permission: Permission) -> None:
         precision = self._story.precision[permission.precision or Precision.PRECISE]
@@ -81,10 +82,10 @@ class Scenes:
             if replay is not None:
                 self._route_to(end, drive)
             shown.heading(story.streaming.format(speed=round(pace, 1)))
-            narrator = threading.Thread(target=_narrate, args=(drive, shown, meter), daemon=True)
+            narrator = threading.Thread(target=_narrate, args=(drive, shown, meter, story.lost), daemon=True)
             narrator.start()
             _until_the_middle(drive, total)
-            held_before = self._service.counts().positions
+            before = self._service.counts()
             report = self._connect.withdraw()
             self._service.mark()
             drive.wait(10)
@@ -98,7 +99,8 @@ class Scenes:
             "possibly_delivered": report.possibly_delivered,
             "complete": report.complete,
             "elapsed_ms": round(report.elapsed_s * 1000, 2),
-            "service_held_before": held_before,
+            "service_held_before": before.positions,
+            "position_bytes_before_withdrawal": before.received_bytes,
         }
         shown.heading(story.withdrawing)
         shown.line(
@@ -122,10 +124,11 @@ class Scenes:
         shown.line(story.closing if kept else story.closing_bad, "good" if kept else "bad")
 
     def kept(self) -> bool:
-        """Whether every promise of the story held."""
+        """Whether every promise of the story held, and something flowed that could have broken it."""
         seen = self.numbers
-        return (
+        return bool(
             seen["complete"]
+            and seen["position_bytes_before_withdrawal"] > 0
             and seen["refused"] is not None
             and seen["position_bytes_after_withdrawal"] == 0
             and seen["service_holds"] == 0
@@ -137,7 +140,7 @@ class Scenes:
     def _simulated(self) -> tuple[Route, str]:
         """The way through Helsinki, and a recording of a car that takes it."""
         route = self._typed_route()
-        self._show(route, self._story.from_to.format(origin=_ORIGIN.name, destination=_DESTINATION.name))
+        self._show_typed(route, self._story.from_to.format(origin=_ORIGIN.name, destination=_DESTINATION.name))
         path = self._folder / "drive.nmea"
         start = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=round(route.duration_s) * 2)
         with path.open("w", encoding="ascii", newline="") as stream:
@@ -162,9 +165,12 @@ class Scenes:
         else:
             self._show(route, self._story.your_route)
 
-    def _show(self, route: Route, title: str) -> None:
+    def _show_typed(self, route: Route, title: str) -> None:
+        self._show(route, title, f"A {_ORIGIN.name}   B {_DESTINATION.name}")
+
+    def _show(self, route: Route, title: str, caption: str = "") -> None:
         show_route(self._shown, route, title)
-        self._shown.drawing("", sketch(route.line))
+        self._shown.drawing("", sketch(route.line), caption)
 
     # -- after the withdrawal --------------------------------------------------------------------
 
@@ -210,9 +216,12 @@ class Scenes:
         self._shown.line("  " + story.after_note, "quiet")
 
 
-def _narrate(drive: Drive, shown: Screen, meter: Meter) -> None:
+def _narrate(drive: Drive, shown: Screen, meter: Meter, lost: str) -> None:
     for event in drive:
-        say(event, shown, meter)
+        if isinstance(event, ConsentLost):
+            shown.line(f"  {lost}")
+        else:
+            say(event, shown, meter)
 
 
 def _survey(recording: str) -> tuple[Place, int, float]:

@@ -30,6 +30,7 @@ class Story:
     recording: str
     streaming: str
     positions: str
+    lost: str
     withdrawing: str
     withdrawn: str
     complete: str
@@ -69,6 +70,7 @@ _ENGLISH: Final = Story(
     recording="the recording {name}",
     streaming="3  The drive, {speed:g} times faster than life",
     positions="positions",
+    lost="Consent ended. The car drives on, its location stays.",
     withdrawing="4  Halfway, you withdraw",
     withdrawn="withdraw() returned after {elapsed_ms:.1f} ms: {complete}.",
     complete="complete",
@@ -108,6 +110,7 @@ _CHINESE: Final = Story(
     recording="记录 {name}",
     streaming="3  行驶，速度为实际的 {speed:g} 倍",
     positions="位置",
+    lost="同意已结束。车辆继续行驶，位置不再外发。",
     withdrawing="4  途中，您撤回同意",
     withdrawn="withdraw() 在 {elapsed_ms:.1f} 毫秒后返回：{complete}。",
     complete="已完成",
