@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -29,7 +30,7 @@ from .failure import StorageFailure, cause
 __all__ = ["FIRST_FRAME", "Batch", "Box", "Head", "Medium", "count_frames", "new_header", "read_head"]
 
 _MAGIC: Final = b"KALOSBX1"
-_HEADER: Final = struct.Struct("<8sQQ4s16s20x")
+_HEADER: Final = struct.Struct("<8sQQQ4s16s12x")
 _MARK: Final = struct.Struct("<QQI16s")
 _CODE_BYTES: Final = 16
 _MARK_AT: Final = _HEADER.size
@@ -68,6 +69,7 @@ class Head(NamedTuple):
     header: bytes
     epoch: int
     generation: int
+    born: int
     head: int
     mark: bytes
 
@@ -79,8 +81,8 @@ class _Pending(NamedTuple):
 
 
 def new_header(epoch: int, generation: int) -> bytes:
-    """The header of a new box."""
-    return _HEADER.pack(_MAGIC, epoch, generation, os.urandom(4), os.urandom(16))
+    """The header of a new box. Its time of birth puts boxes in order; it is of this boot, like every data key."""
+    return _HEADER.pack(_MAGIC, epoch, generation, time.monotonic_ns(), os.urandom(4), os.urandom(16))
 
 
 def read_head(read: Callable[[int, int], bytes]) -> Head | None:
@@ -88,11 +90,11 @@ def read_head(read: Callable[[int, int], bytes]) -> Head | None:
     start = read(FIRST_FRAME, 0)
     if len(start) < FIRST_FRAME:
         return None
-    magic, epoch, generation, _, _ = _HEADER.unpack_from(start)
+    magic, epoch, generation, born, _, _ = _HEADER.unpack_from(start)
     if magic != _MAGIC:
         return None
     mark = start[_MARK_AT : _MARK_AT + _MARK.size + _CODE_BYTES]
-    return Head(start[:_MARK_AT], epoch, generation, _MARK.unpack_from(mark)[0], mark)
+    return Head(start[:_MARK_AT], epoch, generation, born, _MARK.unpack_from(mark)[0], mark)
 
 
 def count_frames(read: Callable[[int, int], bytes], head: int) -> int:
@@ -121,7 +123,7 @@ class Box:
     def __init__(self, medium: Medium, header: bytes, key: bytes) -> None:
         self.medium = medium
         self._header = header
-        self._prefix = _HEADER.unpack(header)[3]
+        self._prefix = _HEADER.unpack(header)[4]
         self._sealer = Sealer(mac(key, b"kalos-connect box rows" + header))
         self._mark_key = mac(key, b"kalos-connect box mark" + header)
         self._seal = self._sealer.seal

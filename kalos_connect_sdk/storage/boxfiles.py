@@ -37,9 +37,9 @@ class Held(NamedTuple):
 
 
 class Orphan(NamedTuple):
-    """A box whose process is gone, taken over; ``age`` sorts oldest first."""
+    """A box whose process is gone, taken over; ``born`` sorts oldest first."""
 
-    age: int
+    born: int
     box: Box
     held: Held
 
@@ -105,12 +105,12 @@ class BoxFiles:
             return None
         if lease is None:
             return None
-        medium, found = _file(lease.fd), os.fstat(lease.fd)
+        medium = _file(lease.fd)
         head = read_head(medium.read)
         if head is not None and (head.epoch, head.generation) == bound:
             box = Box.adopt(medium, head, key)
-            if box is not None and box.count and found.st_nlink:
-                return Orphan(found.st_mtime_ns, box, Held(path, lease))
+            if box is not None and box.count and os.fstat(lease.fd).st_nlink:
+                return Orphan(head.born, box, Held(path, lease))
         if head is None or (head.epoch, head.generation) <= bound:
             _unlink(path)
         lease.release()

@@ -54,6 +54,9 @@ class Place(Protocol):
     def write(self, blob: bytes, *, secret: bool) -> None:
         """Create it, or replace it as a whole. ``secret``: there is a key in it."""
 
+    def remove(self) -> None:
+        """Remove it, if it is there."""
+
 
 @dataclass(frozen=True, slots=True)
 class RamState:
@@ -156,6 +159,12 @@ class DataKeys:
             return False
         gone = state is None or state.key is None or state.epoch > up_to_epoch
         return gone and self._place.usable()
+
+    def remove(self) -> None:
+        """Remove the whole entry, counters included: for a state directory that is being deleted for good, so
+        that it does not use up the user's quota. Raises :class:`StorageFailure`."""
+        if self._place is not None:
+            self._place.remove()
 
     def _change(self, change: Callable[[RamState], RamState]) -> RamState:
         if self._place is None or not self._place.usable():

@@ -40,6 +40,11 @@ class KernelPlace:
         # In place when it exists: there is no moment without the counters, and the kernel wipes what was there.
         self._keyring.put(self._description, blob)
 
+    def remove(self) -> None:
+        serial = self._keyring.search(self._description)
+        if serial is not None:
+            self._keyring.remove(serial)
+
 
 class TmpfsPlace:
     """A file in a 0700 directory of ours on tmpfs or ramfs, when nothing in RAM is swapped to a disk."""
@@ -90,6 +95,15 @@ class TmpfsPlace:
         if failure is not None:
             raise StorageFailure(f"{self._file} cannot be written: {failure}")
 
+    def remove(self) -> None:
+        failure = None
+        try:
+            self._file.unlink(missing_ok=True)
+        except OSError as error:
+            failure = cause(error)
+        if failure is not None:
+            raise StorageFailure(f"{self._file} cannot be removed: {failure}")
+
 
 class ProcessPlace:
     """This process's memory, the last resort. While it holds a key it holds a lock, so that no other
@@ -118,6 +132,11 @@ class ProcessPlace:
                 raise StorageFailure("another process holds the data key in its memory")
         _entries[self._slot] = (lease if secret else None, blob)
         if lease is not None and not secret:
+            lease.release()
+
+    def remove(self) -> None:
+        lease, _ = _entries.pop(self._slot, (None, b""))
+        if lease is not None:
             lease.release()
 
 

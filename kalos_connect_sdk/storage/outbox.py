@@ -158,7 +158,7 @@ class Outbox:
         with self._lock:
             own = {held.path for held in tuple(self._boxes.values())}
             orphans = [files.claim(path, (epoch, generation), key) for path in files.paths() if path not in own]
-            adopted = sorted((orphan for orphan in orphans if orphan is not None), key=lambda orphan: orphan.age)
+            adopted = sorted((orphan for orphan in orphans if orphan is not None), key=lambda orphan: orphan.born)
             if adopted:
                 self._boxes = {**{orphan.box: orphan.held for orphan in adopted}, **self._boxes}
             return sum(orphan.box.count for orphan in adopted)

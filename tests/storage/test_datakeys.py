@@ -48,15 +48,13 @@ def keys(request: pytest.FixtureRequest, directory: StateDirectory) -> Iterator[
     found = DataKeys.choose(directory, location)
     assert found.location == location
     yield found
-    if location == "kernel":
-        forget(directory)
+    found.remove()
+    assert found.read() is None
+    found.remove()
 
 
 def forget(directory: StateDirectory) -> None:
-    ring = KernelKeyring()
-    serial = ring.search(f"kalos-connect:{directory.slot}")
-    if serial is not None:
-        ring.remove(serial)
+    DataKeys.choose(directory, "kernel").remove()
 
 
 def test_r4_a_key_is_made_kept_and_destroyed(keys: DataKeys) -> None:
@@ -239,6 +237,7 @@ class TestChoosing:
         assert not keys.reachable
         assert keys.read() is None
         assert not keys.destroy(1)
+        keys.remove()
         for change in (lambda: keys.make(1, 1), lambda: keys.raise_counter(NAVIGATION, 1)):
             with pytest.raises(StorageFailure, match="cannot be reached"):
                 change()
@@ -325,7 +324,7 @@ class TestTmpfs:
         keys = DataKeys.choose(directory, f"tmpfs:{ram}")
         keys.make(1, 1)
 
-        def full(*_: object) -> int:
+        def full(*_: object, **__: object) -> int:
             raise OSError(errno.ENOSPC, "injected")
 
         with monkeypatch.context() as patch:
@@ -337,6 +336,9 @@ class TestTmpfs:
             patch.setattr(os, "pwrite", lambda *_: BLOB_SIZE)
             with pytest.raises(StorageFailure, match="did not keep"):
                 keys.raise_counter(NAVIGATION, 1)
+            patch.setattr(Path, "unlink", full)
+            with pytest.raises(StorageFailure, match="removed: ENOSPC"):
+                keys.remove()
         assert keys.destroy(1)
 
 
