@@ -82,9 +82,7 @@ class AsyncConnect:
         user_action: bool = False,
     ) -> Permission:
         """See :meth:`Connect.request_permission`."""
-        asking = partial(
-            self._connect.request_permission_future, purpose, precision=precision, user_action=user_action
-        )
+        asking = partial(self._connect.request_permission_future, purpose, precision=precision, user_action=user_action)
         future = await asyncio.to_thread(asking)
         return await asyncio.shield(asyncio.wrap_future(future))
 
@@ -154,9 +152,7 @@ class AsyncConnect:
         await asyncio.shield(asyncio.to_thread(self._connect.close))
 
 
-def _soon(
-    loop: asyncio.AbstractEventLoop, callback: Callable[[Permission], None], permission: Permission
-) -> None:
+def _soon(loop: asyncio.AbstractEventLoop, callback: Callable[[Permission], None], permission: Permission) -> None:
     try:
         loop.call_soon_threadsafe(callback, permission)
     except RuntimeError:

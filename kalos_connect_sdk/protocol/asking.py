@@ -238,6 +238,7 @@ class Asking:
         if prompter is None:
             raise _Closed(Event.PROMPT_FAILED, Reason.NO_PROMPTER)
         answers: SimpleQueue[PromptAnswer | BaseException] = SimpleQueue()
+        started, cancelled = self._state.clock.read().boottime_s, self.cancelled
         closing = threading.Event()
         request = PromptRequest(
             purpose=shown.purpose,
@@ -254,7 +255,7 @@ class Asking:
             target=_run_prompter, args=(prompter, request, answers), name="kalos-prompter", daemon=True
         ).start()
         try:
-            answer = self._await(shown, prompter, answers)
+            answer = self._await(shown, prompter, answers, started, cancelled)
         finally:
             closing.set()
         if not isinstance(answer, PromptAnswer):
@@ -262,10 +263,14 @@ class Asking:
         return answer
 
     def _await(
-        self, shown: Shown, prompter: Prompter, answers: SimpleQueue[PromptAnswer | BaseException]
+        self,
+        shown: Shown,
+        prompter: Prompter,
+        answers: SimpleQueue[PromptAnswer | BaseException],
+        started: float,
+        cancelled: int,
     ) -> PromptAnswer | BaseException:
         driver_facing = bool(getattr(prompter, "driver_facing", True))
-        started, cancelled = self._state.clock.read().boottime_s, self.cancelled
         while True:
             try:
                 return answers.get(timeout=_LOOK_S)

@@ -222,7 +222,8 @@ class State:
         if lease is None:
             raise StorageFailure("another program holds the ledger")
         with lease:
-            self._read_events()
+            if bodies:
+                self._read_to_the_end()
             rows, (_, head) = [], self._head
             for body in bodies:
                 raw = canonical(body)
@@ -240,6 +241,16 @@ class State:
             )
             self.page.bump()
         self.reload()
+
+    def _read_to_the_end(self) -> None:
+        """Nothing is added to a history that does not verify (R8). Raises :class:`StorageFailure`."""
+        broken = False
+        try:
+            self._read_events()
+        except (BrokenChain, MalformedEvent):
+            broken = True
+        if broken:
+            raise StorageFailure("the ledger's history does not verify; nothing is added to it")
 
     def _writer(self) -> int:
         return self.directory.open_file("writer.lock", create=True)

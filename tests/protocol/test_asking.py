@@ -1,0 +1,242 @@
+"""R12: asking well. One prompt, at the right moment, that always resolves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime
+
+import pytest
+
+from kalos_connect_sdk import (
+    Config,
+    Connect,
+    Duration,
+    OsAnswer,
+    PermissionState,
+    Position,
+    Precision,
+    PromptAnswer,
+    Reason,
+)
+from kalos_connect_sdk.testing import FakeClock, FakeVehicle, ScriptedPrompter
+
+ALLOW, DENY, DISMISS = PromptAnswer.allow(), PromptAnswer.deny(), PromptAnswer.dismiss()
+NOON = datetime(2027, 5, 4, 12, tzinfo=UTC)
+
+
+class Slow:
+    """A front end that answers when told to, from another thread."""
+
+    driver_facing = True
+
+    def __init__(self) -> None:
+        self.requests: list = []
+        self.asked = threading.Event()
+
+    def ask(self, request):
+        self.requests.append(request)
+        self.asked.set()
+
+
+def test_r12_moving_is_deferred_and_nothing_is_shown(make):
+    prompter = ScriptedPrompter(ALLOW)
+    connect = make(prompter=prompter, vehicle=FakeVehicle(parked=False, speed_mps=20.0))
+    permission = connect.request_permission(user_action=True)
+    assert permission.state is PermissionState.DEFERRED and permission.reason is Reason.DEFERRED
+    assert not permission.granted
+
+
+def test_r12_without_signals_a_driver_facing_prompt_is_deferred(make):
+    connect = make(vehicle=None)
+    assert connect.request_permission(user_action=True).state is PermissionState.DEFERRED
+
+
+def test_r12_leaving_park_closes_the_prompt_as_deferred(make):
+    vehicle, prompter = FakeVehicle(), Slow()
+    connect = make(prompter=prompter, vehicle=vehicle)
+    future = connect.request_permission_future(user_action=True)
+    assert prompter.asked.wait(5)
+    vehicle.move(5.0)
+    permission = future.result(timeout=5)
+    assert permission.state is PermissionState.DEFERRED
+    assert prompter.requests[0].cancelled.wait(1)
+    prompter.requests[0].answer(ALLOW)
+    assert not connect.permission().granted, "a late Allow is void"
+
+
+def test_r11_withdrawing_cancels_an_open_prompt_and_a_late_allow_is_void(make):
+    prompter = Slow()
+    connect = make(prompter=prompter)
+    future = connect.request_permission_future(user_action=True)
+    assert prompter.asked.wait(5)
+    assert connect.withdraw().complete
+    assert not future.result(timeout=5).granted
+    prompter.requests[0].answer(ALLOW)
+    assert not connect.permission().granted
+
+
+def test_r12_concurrent_requests_join_one_prompt(make):
+    prompter = Slow()
+    connect = make(prompter=prompter)
+    futures = [connect.request_permission_future(user_action=True) for _ in range(5)]
+    assert prompter.asked.wait(5)
+    prompter.requests[0].answer(ALLOW)
+    assert all(future.result(timeout=5).granted for future in futures)
+    assert len(prompter.requests) == 1
+
+
+def test_r12_a_request_of_another_process_joins_the_open_prompt(make, tmp_path, service):
+    prompter = Slow()
+    connect = make(prompter=prompter)
+    future = connect.request_permission_future(user_action=True)
+    assert prompter.asked.wait(5)
+    script = """
+import sys
+from kalos_connect_sdk import AssertedParked, Config, Connect, PromptAnswer
+from kalos_connect_sdk.testing import ScriptedPrompter
+prompter = ScriptedPrompter(PromptAnswer.deny())
+connect = Connect("com.example.test", prompter=prompter, vehicle=AssertedParked("a test bench"),
+    config=Config(state_dir=sys.argv[1], vault=sys.argv[2], service_url=sys.argv[3]))
+print("asking", flush=True)
+print(connect.request_permission(user_action=True).granted, flush=True)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "state"), f"file:{tmp_path / 'vault'}", service.url],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout.readline() == "asking\n"
+        prompter.requests[0].answer(ALLOW)
+        assert other.stdout.readline() == "True\n"
+    assert future.result(timeout=5).granted
+
+
+def test_r12_a_front_end_that_crashes_grants_nothing(make):
+    class Broken:
+        def ask(self, request):
+            raise RuntimeError("no display")
+
+    connect = make(prompter=Broken())
+    permission = connect.request_permission(user_action=True)
+    assert permission.state is PermissionState.PROMPT and permission.reason is Reason.PROMPT_FAILED
+
+
+def test_r12_nobody_answers_for_120_seconds(make):
+    clock, prompter = FakeClock(NOON), Slow()
+    connect = make(prompter=prompter, clock=clock)
+    future = connect.request_permission_future(user_action=True)
+    assert prompter.asked.wait(5)
+    clock.advance(121)
+    permission = future.result(timeout=5)
+    assert not permission.granted and permission.reason is Reason.DISMISSED
+    assert prompter.requests[0].cancelled.is_set()
+
+
+def test_r12_three_dismissals_make_it_quiet_for_seven_days(make):
+    clock = FakeClock(NOON)
+    connect = make(prompter=ScriptedPrompter(DISMISS, DISMISS, DISMISS, ALLOW), clock=clock)
+    for _ in range(3):
+        assert connect.request_permission().reason is Reason.DISMISSED
+    assert connect.request_permission().reason is Reason.COOLDOWN
+    clock.advance(6 * 86_400)
+    assert connect.request_permission().reason is Reason.COOLDOWN
+    clock.advance(86_400 + 1)
+    assert connect.request_permission().granted
+
+
+def test_r12_a_user_action_reopens_what_was_quiet(make):
+    connect = make(prompter=ScriptedPrompter(DISMISS, DISMISS, DISMISS, ALLOW))
+    for _ in range(3):
+        connect.request_permission()
+    assert connect.request_permission(user_action=True).granted
+
+
+def test_no_prompter_is_unavailable(make, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    connect = make(prompter=None)
+    connect._prompter = None
+    permission = connect.request_permission(user_action=True)
+    assert permission.state is PermissionState.UNAVAILABLE and permission.reason is Reason.NO_PROMPTER
+
+
+def test_r14_the_prompter_sees_the_notice_and_the_recipient(make, service):
+    prompter = ScriptedPrompter(ALLOW)
+    connect = make(prompter=prompter)
+    connect.request_permission(user_action=True)
+    (request,) = prompter.requests
+    assert request.text.who and request.text.how_to_stop and request.service_origin == service.url
+    assert Duration.THIS_DRIVE in request.durations
+    receipt = connect.receipts()[0].to_json()
+    assert request.notice.version in receipt and service.url in receipt
+
+
+@pytest.mark.parametrize("answer", [OsAnswer.DENIED, OsAnswer.UNKNOWN])
+def test_r1_an_os_that_does_not_say_yes_is_a_no(make, answer):
+    class Os:
+        present = OsAnswer.GRANTED
+
+        def read(self):
+            return self.present
+
+        def subscribe(self, callback):
+            return lambda: None
+
+    system = Os()
+    connect = make(os_permission=system)
+    assert connect.request_permission(user_action=True).granted
+    system.present = answer
+    connect._opened().watcher.wake()
+    permission = connect.permission()
+    assert permission.state is PermissionState.DENIED
+    assert not connect.permission().granted
+
+
+def test_r18_a_vehicle_that_reports_another_driver_closes_the_gate(make):
+    vehicle = FakeVehicle()
+    vehicle.set_profile("anna")
+    connect = make(vehicle=vehicle, profile="anna")
+    assert connect.request_permission(user_action=True).granted
+    vehicle.set_profile("bert")
+    assert connect.permission().reason is Reason.PROFILE_MISMATCH
+    vehicle.set_profile("anna")
+    assert connect.permission().granted
+
+
+def test_r15_a_grant_of_approximate_sends_no_exact_position(make, service):
+    connect = make(PromptAnswer.allow(precision=Precision.APPROXIMATE))
+    assert connect.request_permission(user_action=True).precision is Precision.APPROXIMATE
+    connect.submit(Position(60.1699, 24.9384, speed_mps=10.0, course_deg=90.0))
+    connect.flush()
+    (sent,) = service.positions
+    assert (round(sent["latitude"], 4), round(sent["longitude"], 4)) != (60.1699, 24.9384)
+    assert sent.get("speed") is None and sent.get("course") is None
+
+
+def test_r9_without_a_vault_consent_lasts_for_this_run_only(tmp_path, service):
+    script = """
+import sys
+from kalos_connect_sdk import AssertedParked, Config, Connect, PromptAnswer
+from kalos_connect_sdk.testing import ScriptedPrompter
+connect = Connect("com.example.test", prompter=ScriptedPrompter(PromptAnswer.allow()),
+    vehicle=AssertedParked("a test bench"), config=Config(state_dir=sys.argv[1], vault="memory", service_url=sys.argv[2]))
+print(connect.permission().granted, connect.request_permission(user_action=True).granted)
+"""
+
+    def run() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path / "s"), service.url], capture_output=True, text=True, timeout=60
+        ).stdout.strip()
+
+    assert run() == "False True"
+    assert run() == "False True", "the grant ended with its run"
+
+
+def test_config_of_another_service_is_another_recipient(make, service):
+    connect = make()
+    connect.request_permission(user_action=True)
+    connect.close()
+    other = make(settings={"service_url": "http://127.0.0.1:1"})
+    assert other.permission().reason is Reason.ORIGIN_CHANGED
+    assert isinstance(other, Connect) and isinstance(other.config, Config)
