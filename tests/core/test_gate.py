@@ -328,6 +328,13 @@ def test_r10_a_clearance_shows_no_more_than_what_it_is():
     assert repr(clear_place()) == "<Clearance place>"
 
 
-def test_facts_are_frozen():
-    with pytest.raises(FrozenInstanceError):
-        good().ended = True
+def test_the_first_epoch_is_a_grant():
+    assert decide(good(state=record(epoch=1))).clearance.epoch == 1
+
+
+@pytest.mark.parametrize("value", [good(), decide(good())], ids=["facts", "decision"])
+def test_facts_and_decisions_are_frozen(value):
+    for name in value.__dataclass_fields__:
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, name, True)
+    assert not hasattr(value, "__dict__")

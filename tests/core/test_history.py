@@ -398,6 +398,10 @@ def test_r6_epoch_zero_was_never_granted(kind):
         event(kind, 0)
 
 
+def test_the_last_epoch_is_one():
+    assert after(event("allow", 2**63 - 1)).epoch == 2**63 - 1
+
+
 @pytest.mark.parametrize("thing", [None, [], "event", 1, b"{}"])
 def test_r8_what_is_no_object_is_refused(thing):
     refused(thing)

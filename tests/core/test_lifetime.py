@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -93,6 +93,18 @@ def test_first_sight_believes_a_clock_after_the_release():
 def test_r13_first_sight_of_an_impossible_clock_is_not_trusted(wall_s):
     now = Device(wall_s).now
     assert now == Now(RELEASE_EPOCH_S, trusted=False, confirmed=False, proven_s=RELEASE_EPOCH_S)
+
+
+def test_the_release_is_a_date():
+    assert datetime.fromtimestamp(RELEASE_EPOCH_S, UTC) == datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("value", [Device().now, Mark.from_text(Device().kept)], ids=["now", "mark"])
+def test_times_are_frozen(value):
+    for name in value.__dataclass_fields__:
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, name, True)
+    assert not hasattr(value, "__dict__")
 
 
 def test_time_passes_with_the_boot_time():
@@ -334,6 +346,15 @@ def test_r13_time_off_is_answered_and_committed_only_when_confirmed():
     assert device.verdict(terms) is Verdict.EXPIRED_UNCONFIRMED
     device.look(START + 8 * DAY)
     assert device.verdict(terms) is Verdict.EXPIRED
+
+
+def test_r13_the_end_itself_is_too_late():
+    device = Device()
+    terms = device.grant()
+    late = replace(device.reading(), boottime_s=device.boottime + 7 * DAY)
+    assert assess(terms, late, device.now, None) is Verdict.EXPIRED  # by boot time alone
+    device.reboot(START + 7 * DAY)
+    assert device.verdict(terms) is Verdict.EXPIRED_UNCONFIRMED  # by the wall clock alone
 
 
 def test_r13_a_boot_in_2099_does_not_expire_for_good():
@@ -621,7 +642,7 @@ class LyingClocks(RuleBasedStateMachine):
 
 
 TestLyingClocks = LyingClocks.TestCase
-TestLyingClocks.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestLyingClocks.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
 
 
 @settings(max_examples=200)

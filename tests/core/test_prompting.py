@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -340,3 +340,11 @@ def test_r1_a_yes_without_terms_grants_nothing():
 def test_a_no_to_asking_is_never_mistaken_for_a_yes():
     assert not Ask(False, PermissionState.GRANTED, Reason.ALLOWED)
     assert Ask(True)
+
+
+@pytest.mark.parametrize("value", [Ask(True), facts()], ids=["ask", "facts"])
+def test_questions_and_answers_are_frozen(value):
+    for name in value.__dataclass_fields__:
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, name, True)
+    assert not hasattr(value, "__dict__")
