@@ -10,6 +10,7 @@ Needs ``pyvalhalla>=3.9`` (Python 3.12 or newer), whose wheel carries the build 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import sysconfig
@@ -20,6 +21,8 @@ from pathlib import Path
 def build(extract: Path, target: Path) -> None:
     """Build tiles in a temporary folder and pack them with their index."""
     scripts = Path(sysconfig.get_path("scripts"))
+    # the wheel's scripts look for the programs behind them by name
+    environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "tiles").mkdir()
@@ -31,6 +34,7 @@ def build(extract: Path, target: Path) -> None:
                 *("--mjolnir-tile-extract", str(packed)),
             ],
             check=True,
+            env=environment,
             capture_output=True,
             text=True,
         ).stdout
@@ -40,7 +44,7 @@ def build(extract: Path, target: Path) -> None:
             [scripts / "valhalla_build_tiles", "-c", settings, extract],
             [scripts / "valhalla_build_extract", "-c", settings, "--overwrite"],
         ):
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+            subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603
         target.write_bytes(packed.read_bytes())
 
 
