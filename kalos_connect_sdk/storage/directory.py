@@ -129,7 +129,7 @@ def open_private(path: Path, *, create: bool, writable: bool = True) -> int:
         failure = "ENOENT"
     except OSError as error:
         failure = cause(error)
-    if failure in ("ELOOP", "EISDIR", "ENXIO", "ENOTDIR"):
+    if failure in ("ELOOP", "EISDIR", "ENXIO"):
         raise StateUnreadable(f"{path} is not a plain file; move it away")
     if failure is not None:
         raise StorageFailure(f"{path} cannot be opened: {failure}")
