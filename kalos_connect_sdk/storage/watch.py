@@ -26,9 +26,13 @@ class Watch:
 
     def wait(self, timeout_s: float) -> None:
         """Return at a change, at :meth:`wake`, or after ``timeout_s`` (without inotify: after 20 ms)."""
-        watched = [self._wake_read] + ([self._inotify] if self._inotify >= 0 else [])
-        ready, _, _ = select.select(watched, [], [], timeout_s if self._inotify >= 0 else min(timeout_s, _POLL_S))
-        for descriptor in ready:
+        waiting = select.poll()  # not select(): a host may have more than 1024 descriptors open
+        waiting.register(self._wake_read, select.POLLIN)
+        if self._inotify >= 0:
+            waiting.register(self._inotify, select.POLLIN)
+        else:
+            timeout_s = min(timeout_s, _POLL_S)
+        for descriptor, _ in waiting.poll(1000 * timeout_s):
             try:
                 os.read(descriptor, 4096)
             except BlockingIOError:

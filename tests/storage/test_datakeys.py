@@ -401,7 +401,7 @@ class TestKernel:
 
     @pytest.mark.parametrize(
         ("call", "word"),
-        [(kernelkeys._UPDATE, "written"), (kernelkeys._SETPERM, "shared"), (kernelkeys._LINK, "shared")],
+        [(0, "made"), (kernelkeys._UPDATE, "written"), (kernelkeys._SETPERM, "shared"), (kernelkeys._LINK, "shared")],
     )
     def test_each_step_of_writing_may_be_refused(self, call: int, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
         found = 5 if call == kernelkeys._UPDATE else -1
@@ -409,7 +409,7 @@ class TestKernel:
         def refuse(which: int, *arguments: object) -> tuple[int, int]:
             if which == 1 and arguments[0] == kernelkeys._SEARCH:
                 return found, errno.ENOKEY
-            return (-1, errno.EPERM) if which == 1 and arguments[0] == call else (5, 0)
+            return (-1, errno.EPERM) if call == (arguments[0] if which else 0) else (5, 0)
 
         monkeypatch.setattr(kernelkeys, "_call", refuse)
         with pytest.raises(StorageFailure, match=f"{word}: EPERM"):

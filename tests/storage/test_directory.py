@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -73,17 +71,13 @@ def test_looking_creates_nothing(base: Path) -> None:
     assert StateDirectory.open("app", None, base, create=False).path.is_dir()
 
 
-def test_the_default_is_the_users_state_directory(tmp_path: Path) -> None:
-    code = "from kalos_connect_sdk.storage.directory import StateDirectory as S; print(S.open('app', None, None).path)"
-    env = {
-        **os.environ,
-        "HOME": str(tmp_path),
-        "XDG_STATE_HOME": str(tmp_path / "xdg"),
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-    }
-    shown = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
-    assert shown.strip().endswith("kalos-connect/app/_default")
-    assert shown.startswith(str(tmp_path))
+def test_the_default_is_the_users_state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
+    found = StateDirectory.open("app", None, None).path
+    assert found.parts[-3:] == ("kalos-connect", "app", "_default")
+    assert found.is_relative_to(tmp_path)
+    assert StateDirectory.open("app", None, "~/mine").path == tmp_path / "mine" / "app" / "_default"
 
 
 @pytest.mark.parametrize("step", ["base", "app", "leaf"])

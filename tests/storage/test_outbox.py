@@ -131,7 +131,11 @@ def test_expired_rows_go_oldest_first(box: Outbox) -> None:
         box.append(row(each))
     assert box.drop_expired(14, 10, number) == 4
     assert box.drop_expired(14, 10, number) == 0
-    assert drained(box) == [4, 5, 6, 7, 8, 9]
+    first = box.take(2)
+    assert first is not None
+    assert box.acknowledge(first) == 2
+    assert box.drop_expired(100, 10, number) == 4
+    assert len(box) == 0
 
 
 def test_r4_dropping_forgets_everything_and_unbinds(box: Outbox, directory: StateDirectory) -> None:
@@ -216,15 +220,17 @@ def test_r9_no_nonce_is_ever_used_twice(directory: StateDirectory, monkeypatch: 
 
 
 @pytest.mark.parametrize("written", [0, 1, 30])
-def test_r5_a_torn_write_is_cut_off_and_not_queued(directory: StateDirectory, written: int) -> None:
-    found = opened(directory, 3)
+def test_r5_a_torn_write_is_cut_off_and_not_queued(box: Outbox, written: int) -> None:
+    found = box
+    for each in range(3):
+        found.append(row(each))
     held = next(iter(found._boxes))
     medium = held.medium
     held.medium = medium._replace(write=lambda data, offset: medium.write(data[:written], offset) if written else 0)
     with pytest.raises(StorageFailure, match="short write"):
         found.append(row(3))
     held.medium = medium
-    assert boxes(directory)[0].stat().st_size == held.end
+    assert len(medium.read(1 << 20, 0)) == held.end
     found.append(row(4))
     assert drained(found) == [0, 1, 2, 4]
 
