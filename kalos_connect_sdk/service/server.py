@@ -21,7 +21,7 @@ from .engine import Engine, EngineUnavailable
 from .sqlite import open_store
 from .valhalla import EmbeddedValhalla, HttpValhalla
 
-__all__ = ["open_engine", "serve"]
+__all__ = ["listen", "open_engine", "serve"]
 
 
 def open_engine(name: str | None) -> Engine | None:
@@ -61,7 +61,7 @@ def serve(
     """
     out = output or sys.stdout
     router = open_engine(engine)
-    listener = _listen(host, port)
+    listener = listen(host, port)
     try:
         store = open_store(database)
         try:
@@ -103,9 +103,10 @@ class _Server(uvicorn.Server):
             self._ready()
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family, socket.SOCK_STREAM)
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ``OSError``."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)  # without its protocol, asyncio would not turn Nagle off
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
