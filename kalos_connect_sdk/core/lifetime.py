@@ -36,6 +36,8 @@ STEP_S: Final = 60.0
 CHINA_LIMIT_S: Final = 365 * 86_400.0
 
 _LAST_MS: Final = 253_402_300_799_000  # the end of the year 9999
+_ROUNDING_S: Final = 0.001
+"""Stored times are whole milliseconds: a grant may seem that much younger than its own moment."""
 _STEP_MS: Final = round(STEP_S * 1000)
 _RELEASE_MS: Final = round(RELEASE_EPOCH_S * 1000)
 
@@ -247,7 +249,7 @@ def _drive(terms: GrantTerms, reading: ClockReading, now: Now, drive_id: str | N
         return Verdict.EXPIRED
     if _same_boot(terms, reading):
         stopped = not by_vehicle and not reading.suspended_s - terms.granted_suspended_s < STOP_S
-        over = not 0 <= reading.boottime_s - terms.granted_boottime_s < DRIVE_LIMIT_S
+        over = not -_ROUNDING_S <= reading.boottime_s - terms.granted_boottime_s < DRIVE_LIMIT_S
         return Verdict.EXPIRED if stopped or over else Verdict.ACTIVE
     if not by_vehicle or not reading.boottime_s < DRIVE_LIMIT_S:
         return Verdict.EXPIRED

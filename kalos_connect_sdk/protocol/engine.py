@@ -87,7 +87,9 @@ class Engine:
             self._registered_soon,
         )
         self.sender = Sender(state, config, self.view, self.store, self.courier, self.link)
-        self.watcher = Watcher(state, self.view, self.asking.permission, self._cut, self._finish, self.end_because)
+        self.watcher = Watcher(
+            state, self.view, self.asking.permission, self._cut, self._finish, self._keep_time, self.end_because
+        )
         self._start()
 
     def _open_state(self) -> State:
@@ -136,6 +138,9 @@ class Engine:
     def _cut(self) -> None:
         self.link.cut()
         self._refresh()
+
+    def _keep_time(self) -> None:
+        self.keeper.call(self.state.keep_time)
 
     # -- ends ------------------------------------------------------------------------------------
 
@@ -215,6 +220,7 @@ class Engine:
         self.sender.worker.stop()
         self.courier.worker.stop()
         self.keeper.call(self.store.close)
+        self.keeper.call(self.state.keep_time)
         self.keeper.call(self.state.close)
         self.keeper.stop()
         self.link.close()

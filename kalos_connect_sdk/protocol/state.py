@@ -222,10 +222,10 @@ class State:
         if lease is None:
             raise StorageFailure("another program holds the ledger")
         with lease:
-            if bodies:
-                self._read_to_the_end()
-            rows, (_, head) = [], self._head
-            for body in bodies:
+            rows: list[NewEvent] = []
+            possible = self._possible(bodies) if bodies else []
+            _, head = self._head
+            for body in possible:
                 raw = canonical(body)
                 digest = link(head, raw)
                 code = self.secret.authenticate(digest) if self.secret else None
@@ -242,15 +242,29 @@ class State:
             self.page.bump()
         self.reload()
 
-    def _read_to_the_end(self) -> None:
-        """Nothing is added to a history that does not verify (R8). Raises :class:`StorageFailure`."""
-        broken = False
+    def _possible(self, bodies: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The events that can still follow what other processes wrote meanwhile: an end that is there already is
+        not written twice. Raises :class:`StorageFailure` for a grant that came too late, and when the history does
+        not verify: nothing is added to it (R8)."""
+        problem: str | None = None
+        possible: list[Mapping[str, Any]] = []
         try:
             self._read_events()
+            records = dict(self._records)
+            for body in bodies:
+                purpose = Purpose(body["purpose"])
+                try:
+                    records[purpose] = apply(records[purpose], body)
+                except MalformedEvent:
+                    if body["kind"] in GRANTING:
+                        problem = "another program changed the consent meanwhile"
+                else:
+                    possible.append(body)
         except (BrokenChain, MalformedEvent):
-            broken = True
-        if broken:
-            raise StorageFailure("the ledger's history does not verify; nothing is added to it")
+            problem = "the ledger's history does not verify; nothing is added to it"
+        if problem is not None:
+            raise StorageFailure(problem)
+        return possible
 
     def _writer(self) -> int:
         return self.directory.open_file("writer.lock", create=True)
@@ -305,6 +319,13 @@ class State:
         """Keep a changed secret here and in the vault."""
         self.secret = secret
         return self.identity.save(secret)
+
+    def keep_time(self) -> None:
+        """Remember how late it is, so that a clock turned back after a power cut wins little (R13)."""
+        try:
+            self.commit()
+        except StorageFailure:
+            pass  # the next one may succeed; what is remembered is never later than the truth
 
     def close(self) -> None:
         """Release files. The run's lock stays with the process: its consent lives as long as it does."""

@@ -1,7 +1,7 @@
 """Asking the gate, from any thread: the live page, the snapshot, the vehicle, the OS, the clock (R1, R2).
 
-The slow path gathers every fact and calls ``core.gate.decide``. The fast path repeats the last yes for
-at most a second, and only while three words of the shared page say that nothing ended.
+The slow path gathers every fact and calls ``core.gate.decide``. The fast path repeats the last answer while
+the shared page says that nothing changed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from .state import Snapshot, State
 __all__ = ["View"]
 
 _REPEAT_S = 1.0
+_REPEAT_NO_S = 0.1
 _ALL_ONES = (1 << 64) - 1
 _NAVIGATION = Purpose.NAVIGATION
 
@@ -53,7 +54,8 @@ class View:
         self._words = state.page.words
         self._version_at = state.page.VERSION
         self._slot = (-1, 0)
-        self._yes: tuple[Decision, bool, int, int, int, float] | None = None
+        self._last: tuple[Decision, bool, int, int, int, float] | None = None
+        self._changes = 0
         self._simulated = bool(getattr(state.clock, "simulated", False))
 
     # -- facts -----------------------------------------------------------------------------------
@@ -141,36 +143,37 @@ class View:
     # -- the hot path ----------------------------------------------------------------------------
 
     def navigation(self) -> tuple[Decision, bool]:
-        """``(decision, border_open)`` for one position: the last yes, while nothing ended, else all the facts.
+        """``(decision, border_open)`` for one position: the last answer, while nothing changed, else all the facts.
 
-        Three words of shared memory are read: the version and the tombstone of the epoch, twice over.
+        A yes is repeated for at most a second, and only while three words of shared memory (the version, and the
+        tombstone of the epoch with its complement) say that nothing ended. A no is repeated for a tenth of one.
         """
-        yes = self._yes
-        if yes is not None:
-            decision, border_open, version, slot, epoch, until = yes
+        last = self._last
+        if last is not None:
+            decision, border_open, version, slot, epoch, until = last
             words = self._words
             over = words[slot]
             if (
                 words[self._version_at] == version
-                and over < epoch
-                and over ^ words[slot + 1] == _ALL_ONES
-                and self.latch[_NAVIGATION] < epoch
+                and (epoch < 0 or (over < epoch and over ^ words[slot + 1] == _ALL_ONES))
+                and (epoch < 0 or self.latch[_NAVIGATION] < epoch)
                 and time.monotonic() < until
             ):
                 return decision, border_open
-        self._yes = None
-        decision = self.decide(Purpose.NAVIGATION)
+        return self._ask_in_full()
+
+    def _ask_in_full(self) -> tuple[Decision, bool]:
+        self._last = None
+        changes = self._changes
+        decision = self.decide(_NAVIGATION)
         border_open = self.border_open() if decision.allowed else False
-        if decision.clearance is not None and not self._simulated:
-            epoch = decision.clearance.epoch
-            self._yes = (
-                decision,
-                border_open,
-                self._state.snapshot.version,
-                self._state.page.slot(Purpose.NAVIGATION, epoch),
-                epoch,
-                time.monotonic() + _REPEAT_S,
-            )
+        if not self._simulated:
+            clearance = decision.clearance
+            epoch, repeat_s = (clearance.epoch, _REPEAT_S) if clearance is not None else (-1, _REPEAT_NO_S)
+            version, slot = self._state.snapshot.version, self._state.page.slot(_NAVIGATION, max(epoch, 0))
+            self._last = (decision, border_open, version, slot, epoch, time.monotonic() + repeat_s)
+            if changes != self._changes:
+                self._last = None
         return decision, border_open
 
     def still_open(self, epoch: int) -> bool:
@@ -184,5 +187,6 @@ class View:
         return over < epoch and over ^ words[slot + 1] == _ALL_ONES and self.latch[_NAVIGATION] < epoch
 
     def changed(self) -> None:
-        """Something outside the page changed (vehicle, OS): the next question is asked in full."""
-        self._yes = None
+        """Something outside the page changed (vehicle, OS, latch): the next question is asked in full."""
+        self._changes += 1
+        self._last = None

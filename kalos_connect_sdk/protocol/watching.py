@@ -25,6 +25,7 @@ __all__ = ["Watcher"]
 
 _TICK_S = 0.25
 _GRACE_S = 1.0
+_KEEP_TIME_S = 300.0
 _OVER = {
     Reason.EXPIRED: CAUSES["time"],
 }
@@ -40,6 +41,7 @@ class Watcher:
         permission: Callable[[Purpose], Permission],
         cut: Callable[[], None],
         finish: Callable[[], None],
+        keep_time: Callable[[], None],
         end: Callable[[Purpose, Cause], None],
     ) -> None:
         self._state = state
@@ -47,7 +49,9 @@ class Watcher:
         self._permission = permission
         self._cut = cut
         self._finish = finish
+        self._keep_time = keep_time
         self._over_since: float | None = None
+        self._time_kept = time.monotonic()
         self._end = end
         self._watch = Watch(state.directory, "page")
         self._subscribers: dict[int, Callable[[Permission], None]] = {}
@@ -118,6 +122,9 @@ class Watcher:
                 self._end_if_over(purpose, self._view.decide(purpose))
         if self._subscribers:
             self._compare()
+        if time.monotonic() - self._time_kept > _KEEP_TIME_S:
+            self._time_kept = time.monotonic()
+            self._keep_time()
 
     def _finish_if_nobody_does(self) -> None:
         """Who wrote the tombstone erases and counts; only when that takes too long do we."""

@@ -667,3 +667,30 @@ def test_r13_turning_the_clock_back_never_lengthens_a_grant(steps, day_count):
         if honest.verdict(terms) is not Verdict.ACTIVE:
             assert liar.verdict(terms) is not Verdict.ACTIVE
         assert liar.now.wall_s >= honest.now.proven_s - 0.05
+
+
+@given(boottime_s=st.floats(0, 1e9, allow_nan=False))
+def test_r13_a_drive_is_active_at_the_very_moment_it_was_granted(boottime_s):
+    """Stored in whole milliseconds, a grant must not seem to come from the future."""
+    from kalos_connect_sdk.core.history import terms_from_json, terms_to_json
+
+    reading = ClockReading(1_800_000_000.0, boottime_s, 0.0, "boot")
+    now, _ = observe(reading, None)
+    terms = GrantTerms(
+        receipt_id="r",
+        precision=Precision.PRECISE,
+        duration=Duration.THIS_DRIVE,
+        notice_id="n",
+        notice_version="1",
+        notice_locale="en",
+        notice_sha256="0" * 64,
+        notice_fields_sha256="0" * 64,
+        controller_id="c",
+        service_origin="http://127.0.0.1:1",
+        granted_at=datetime(2027, 1, 15, 8, tzinfo=UTC),
+        expires_at=None,
+        granted_boot_id="boot",
+        granted_boottime_s=boottime_s,
+        granted_suspended_s=0.0,
+    )
+    assert assess(terms_from_json(terms_to_json(terms)), reading, now, None) is Verdict.ACTIVE
