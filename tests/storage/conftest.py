@@ -12,12 +12,12 @@ import pytest
 from kalos_connect_sdk.storage.directory import StateDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
-PRELUDE = """
+PRELUDE = r"""
 import os, sys
 from kalos_connect_sdk.model.consent import Purpose
 from kalos_connect_sdk.storage.directory import StateDirectory
 directory = StateDirectory.open("app", None, sys.argv[1])
-def say(*words): print(*words, flush=True)
+def say(*words): os.write(1, (" ".join(map(str, words)) + "\n").encode())  # one write, also beside a forked child
 def wait(): return sys.stdin.readline()
 """
 
