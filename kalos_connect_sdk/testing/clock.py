@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from ..model.timing import ClockReading
 
 __all__ = ["FakeClock"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class FakeClock:
     """The wall clock, the boot time and the boot of one imaginary machine.
 
     Two of them are the same machine in the same boot, with the time between their walls gone by: so a second
-    process in a test may simply make its own. ``wall``: an aware datetime. Nothing moves on its own.
+    process in a test may simply make its own. ``wall``: an aware datetime. Nothing moves on its own. Readings are in
+    whole milliseconds, the resolution that is kept of a grant, so that no time passes between a grant and its copy.
     """
 
     simulated = True
@@ -22,10 +25,10 @@ class FakeClock:
     def __init__(self, wall: datetime) -> None:
         """Raises ``ValueError`` for a ``wall`` without a time zone."""
         self._lock = threading.Lock()
-        self._wall_s = _seconds(wall)
+        self._wall_us = _microseconds(wall)
         # Boot time begins at the wall's own number, so that a later FakeClock is later in the same boot.
-        self._boottime_s = max(0.0, self._wall_s)
-        self._suspended_s = 0.0
+        self._boottime_us = max(0, self._wall_us)
+        self._suspended_us = 0
         self._boots = 1
 
     def __repr__(self) -> str:
@@ -34,7 +37,12 @@ class FakeClock:
     def read(self) -> ClockReading:
         """What every clock of the machine says."""
         with self._lock:
-            return ClockReading(self._wall_s, self._boottime_s, self._suspended_s, f"fake-boot-{self._boots}")
+            return ClockReading(
+                _seconds(self._wall_us),
+                _seconds(self._boottime_us),
+                _seconds(self._suspended_us),
+                f"fake-boot-{self._boots}",
+            )
 
     def now(self) -> datetime:
         """The wall clock as an aware datetime in UTC."""
@@ -51,7 +59,7 @@ class FakeClock:
     def set_wall(self, wall: datetime) -> None:
         """Turn the wall clock to any time, forwards or back; boot time does not notice."""
         with self._lock:
-            self._wall_s = _seconds(wall)
+            self._wall_us = _microseconds(wall)
 
     def reboot(self, wall: datetime | None = None) -> None:
         """A new boot: boot time begins at zero. ``wall``: what the wall clock says then; kept when None.
@@ -60,21 +68,26 @@ class FakeClock:
         """
         with self._lock:
             self._boots += 1
-            self._boottime_s = self._suspended_s = 0.0
+            self._boottime_us = self._suspended_us = 0
             if wall is not None:
-                self._wall_s = _seconds(wall)
+                self._wall_us = _microseconds(wall)
 
     def _pass(self, seconds: float, *, suspended: bool) -> None:
         if not 0 <= seconds < float("inf"):
             raise ValueError("time passes by zero or more seconds; set_wall() turns the wall clock back")
+        passed_us = round(seconds * 1_000_000)
         with self._lock:
-            self._wall_s += seconds
-            self._boottime_s += seconds
+            self._wall_us += passed_us
+            self._boottime_us += passed_us
             if suspended:
-                self._suspended_s += seconds
+                self._suspended_us += passed_us
 
 
-def _seconds(wall: datetime) -> float:
+def _microseconds(wall: datetime) -> int:
     if wall.utcoffset() is None:
         raise ValueError("wall must carry a time zone, such as datetime(2027, 1, 15, 9, 0, tzinfo=UTC)")
-    return wall.timestamp()
+    return (wall - _EPOCH) // timedelta(microseconds=1)
+
+
+def _seconds(microseconds: int) -> float:
+    return microseconds // 1000 / 1000

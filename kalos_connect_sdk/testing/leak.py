@@ -141,8 +141,8 @@ class LeakGuard:
 
 def _open(submitter: Submitter) -> bool:
     """The gate's answer, without waiting for any thread of the SDK: this runs inside its sends."""
-    engine = submitter._engine
     try:
+        engine = submitter._engine
         decision = engine.view.decide(Purpose.NAVIGATION, snapshot=engine.state.snapshot)
     except Exception:  # closed meanwhile: unknown means no (R1)
         return False

@@ -29,6 +29,15 @@ def gpx(path: Path, *offsets_s: float) -> Path:
     return path
 
 
+def test_the_sources_are_names_of_the_room():
+    import kalos_connect_sdk.sources as room
+
+    for name in room.__all__:
+        assert getattr(room, name).__name__ == name
+    with pytest.raises(AttributeError):
+        room.Nothing
+
+
 # -- opening ---------------------------------------------------------------------------------------
 
 

@@ -80,6 +80,14 @@ class TestFakeClock:
         clock.reboot(datetime(1970, 1, 1, tzinfo=UTC))
         assert clock.read().wall_s == 0
 
+    def test_it_reads_whole_milliseconds_and_loses_none(self):
+        clock = FakeClock(NINE + timedelta(microseconds=999_999))
+        assert clock.read().wall_s == NINE.timestamp() + 0.999
+        for _ in range(1000):
+            clock.advance(0.000_001)
+        assert clock.read().wall_s == NINE.timestamp() + 1.000
+        assert clock.read().boottime_s * 1000 == round(clock.read().boottime_s * 1000)
+
     def test_two_of_them_are_one_machine(self):
         first, second = FakeClock(NINE), FakeClock(NINE + timedelta(hours=2))
         assert second.read().boot_id == first.read().boot_id

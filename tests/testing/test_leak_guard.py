@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import socket
 import ssl
 import threading
@@ -14,8 +15,9 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalos_connect_sdk import ConsentRequired, Datum, Position, PromptAnswer
+from kalos_connect_sdk import Connect, ConsentRequired, Datum, KalosConnectError, Position, PromptAnswer
 from kalos_connect_sdk.testing import LeakGuard, LocationLeak
+from kalos_connect_sdk.testing.leak import _open
 from kalos_connect_sdk.testing.traces import Stream, Watched
 
 HERE = Position(60.1699123, 24.9384567)
@@ -103,6 +105,13 @@ def test_sendto_and_sendfile_are_watched(pair, tmp_path):
     assert waiting(pair[1]) == b""
 
 
+def test_what_holds_no_position_is_sent_whole_by_sendfile(pair, tmp_path):
+    (tmp_path / "body").write_bytes(ELSEWHERE)
+    with LeakGuard(HERE, allowed=lambda: False), (tmp_path / "body").open("rb") as file:
+        assert pair[0].sendfile(file) == len(ELSEWHERE)
+    assert waiting(pair[1]) == ELSEWHERE
+
+
 def test_a_position_cut_into_pieces_is_seen(pair):
     left, _ = pair
     body = gzip.compress(
@@ -127,25 +136,23 @@ def test_what_left_with_consent_is_no_leak_when_the_connection_is_used_again(pai
     assert right.recv(1000).endswith(b"/withdrawals")
 
 
-def test_a_partial_send_is_read_once(pair):
+def test_a_partial_send_moves_the_stream_on_by_what_was_sent(pair):
     left, right = pair
     left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     left.setblocking(False)
-    import random
-
     noise = random.Random(7)
-    body = gzip.compress(bytes(noise.randrange(256) for _ in range(200_000)) + DRESSES["geojson"])
-    at, leaked = 0, False
-    with LeakGuard(HERE, allowed=lambda: False) as guard:
-        while at < len(body) and not leaked:
-            try:
-                at += left.send(body[at:])
-            except BlockingIOError:
-                right.recv(1 << 16)
-            except LocationLeak:
-                leaked = True
+    body = gzip.compress(noise.randbytes(400_000) + DRESSES["geojson"])
+    consent = [True]
+    with LeakGuard(HERE, allowed=lambda: consent[0]) as guard:
+        sent = left.send(body)
+        assert 0 < sent < len(body)
+        right.recv(1 << 20)
+        sent += left.send(body[sent : sent + 100])
+        right.recv(1 << 20)
+        consent[0] = False
+        with pytest.raises(LocationLeak):  # found only if the inflater stands exactly where the wire does
+            left.send(body[sent:])
         guard.leaks.clear()
-    assert leaked
 
 
 def test_tls_is_read_before_it_is_encrypted():
@@ -177,6 +184,17 @@ def test_tls_is_read_before_it_is_encrypted():
         tls.close()
     thread.join(10)
     assert got == [b"hello"]
+
+
+def test_a_tls_socket_before_its_handshake_is_watched_once():
+    with ssl.create_default_context().wrap_socket(socket.socket(), server_hostname="localhost") as tls:
+        with LeakGuard(HERE, allowed=lambda: False) as guard:
+            with pytest.raises(OSError):  # not connected
+                tls.send(ELSEWHERE)
+            with pytest.raises(LocationLeak):
+                tls.send(DRESSES["geojson"])
+            assert len(guard.leaks) == 1
+            guard.leaks.clear()
 
 
 def test_a_swallowed_leak_still_fails_the_block(pair):
@@ -262,3 +280,49 @@ def test_after_withdrawal_the_same_bytes_are_a_leak(make, pair):
         with pytest.raises(LocationLeak):
             pair[0].sendall(DRESSES["geojson"])
         guard.leaks.clear()
+
+
+def test_r3_while_withdraw_runs_its_barrier_is_not_judged(make, pair):
+    connect = make()
+    with LeakGuard(HERE) as guard:
+        guard._withdraw(lambda this: pair[0].sendall(DRESSES["geojson"]), connect)
+        with pytest.raises(LocationLeak):
+            pair[0].sendall(DRESSES["geojson"])
+        guard.leaks.clear()
+
+
+def test_r1_a_closed_connect_allows_nothing(make, pair):
+    connect = make()
+    with LeakGuard() as guard:
+        assert connect.request_permission(user_action=True).granted
+        connect.submit(HERE)
+        connect.withdraw()
+        connect.close()
+        with pytest.raises(LocationLeak):
+            pair[0].sendall(DRESSES["geojson"])
+        guard.leaks.clear()
+
+
+def test_r1_a_gate_that_cannot_answer_is_no():
+    class Broken:
+        @property
+        def _engine(self):
+            raise RuntimeError
+
+    assert _open(Broken()) is False
+
+
+def test_what_is_no_position_is_left_to_connect_to_refuse(make):
+    with LeakGuard(), pytest.raises(KalosConnectError):
+        connect = make()
+        connect.request_permission(user_action=True)
+        connect.submit((60.1, 24.9))  # type: ignore[arg-type]
+
+
+def test_guards_nest_and_leave_nothing_behind(pair):
+    before = (dict(socket.socket.__dict__), dict(ssl.SSLSocket.__dict__), Connect.withdraw)
+    with LeakGuard(HERE, allowed=lambda: True), LeakGuard(HERE, allowed=lambda: False) as inner:
+        with pytest.raises(LocationLeak):
+            pair[0].sendall(DRESSES["geojson"])
+        inner.leaks.clear()
+    assert before == (dict(socket.socket.__dict__), dict(ssl.SSLSocket.__dict__), Connect.withdraw)

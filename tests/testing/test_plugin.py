@@ -8,6 +8,16 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import pytest
+
+from kalos_connect_sdk import Position, Reason
+from kalos_connect_sdk.storage.kernelkeys import KernelKeyring
+from kalos_connect_sdk.testing import plugin
+
+# The fixtures of this module, too: so they run here whether or not the package is installed.
+NAMES = ("kalos_service", "kalos_connect", "kalos_user", "kalos_vehicle", "kalos_clock", "no_location_leak")
+globals().update({name: getattr(plugin, name) for name in NAMES})
+
 SUITE = """
 import socket
 
@@ -64,7 +74,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_an_app_uses_the_fixtures(tmp_path):
     (tmp_path / "test_app.py").write_text(SUITE)
     done = run(tmp_path)
-    assert "2 passed, 1 error" in done.stdout or "3 passed, 1 error" in done.stdout, done.stdout + done.stderr
+    assert "\n3 passed, 1 error in" in done.stdout, done.stdout + done.stderr
     assert "ERROR test_app.py::test_a_leak_fails" in done.stdout
     assert "LocationLeak" in done.stdout
 
@@ -78,3 +88,39 @@ def test_a_suite_that_does_not_use_it_imports_nothing_of_it(tmp_path):
     )
     done = run(tmp_path)
     assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.fixture
+def a_setting_of_this_machine(monkeypatch):
+    monkeypatch.setenv("KALOS_CONNECT_MAX_RETRIES", "not a number")
+
+
+def test_a_story_in_this_process(
+    a_setting_of_this_machine, kalos_connect, kalos_service, kalos_user, kalos_vehicle, kalos_clock, no_location_leak
+):
+    assert kalos_connect.permission().reason is Reason.NOT_ASKED
+    assert kalos_connect.request_permission(user_action=True).granted and kalos_user.asked == 1
+    assert kalos_connect.submit(Position(60.1699123, 24.9384567)).accepted
+    assert kalos_connect.flush().sent == len(kalos_service.positions) == 1
+    kalos_clock.advance(13 * 3600)
+    assert kalos_connect.permission().reason is Reason.EXPIRED, "a drive lasts twelve hours"
+
+
+@pytest.fixture
+def slot_afterwards():
+    slots: list[str] = []
+    yield slots
+    keyring = KernelKeyring()
+    if keyring.works():
+        assert [keyring.search(f"kalos-connect:{slot}") for slot in slots] == [None]
+
+
+def test_no_data_key_outlives_the_test(slot_afterwards, kalos_connect):
+    assert kalos_connect.request_permission(user_action=True).granted
+    assert kalos_connect.submit(Position(60.1699123, 24.9384567)).accepted
+    slot_afterwards.append(kalos_connect._opened().state.directory.slot)
+
+
+def test_no_state_no_data_key(tmp_path):
+    plugin._forget_data_keys(tmp_path)
+    assert list(tmp_path.iterdir()) == []
