@@ -187,14 +187,14 @@ def test_tls_is_read_before_it_is_encrypted():
 
 
 def test_a_tls_socket_before_its_handshake_is_watched_once():
-    with ssl.create_default_context().wrap_socket(socket.socket(), server_hostname="localhost") as tls:
-        with LeakGuard(HERE, allowed=lambda: False) as guard:
-            with pytest.raises(OSError):  # not connected
-                tls.send(ELSEWHERE)
-            with pytest.raises(LocationLeak):
-                tls.send(DRESSES["geojson"])
-            assert len(guard.leaks) == 1
-            guard.leaks.clear()
+    tls = ssl.create_default_context().wrap_socket(socket.socket(), server_hostname="localhost")
+    with tls, LeakGuard(HERE, allowed=lambda: False) as guard:
+        with pytest.raises(OSError):  # not connected
+            tls.send(ELSEWHERE)
+        with pytest.raises(LocationLeak):
+            tls.send(DRESSES["geojson"])
+        assert len(guard.leaks) == 1
+        guard.leaks.clear()
 
 
 def test_a_swallowed_leak_still_fails_the_block(pair):
