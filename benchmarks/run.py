@@ -104,7 +104,7 @@ def submit_and_rivals(rounds: int, count: int) -> dict[str, float]:
                 per_call_us(lambda i: database.execute("INSERT INTO q VALUES (?)", (row,)), count)
             )
             view = connect._opened().view
-            figures["check"].append(per_call_us(lambda i: view.navigation(), count))
+            figures["check"].append(per_call_us(lambda _, v=view: v.navigation(), count))
         connect.withdraw()
         refused = Position(48.1, 11.5)
 

@@ -193,7 +193,8 @@ class RecordState:
     embargo_from: datetime | None = None
     """When the third dismissal in a row happened (R12)."""
     ended_cause: str | None = None
-    """Who ended it: ``subject``, ``guardian``, ``controller``, ``service``, ``os``, ``vehicle``, ``profile``, ``time``, ``drive``, ``notice``, ``origin``."""
+    """Who ended it: ``subject``, ``guardian``, ``controller``, ``service``, ``os``, ``vehicle``, ``profile``,
+    ``time``, ``drive``, ``notice``, ``origin``."""
     ended_reason: Reason | None = None
     changed_at: datetime | None = None
 

@@ -151,7 +151,9 @@ def test_r8_a_forged_grant_is_not_believed(make, tmp_path):
         table, _ = table_and_body(database)
         rows = database.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()
         names = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
-        grant = next(dict(zip(names, row, strict=True)) for row in rows if b'"allow"' in bytes(row[names.index("body")]))
+        grant = next(
+            dict(zip(names, row, strict=True)) for row in rows if b'"allow"' in bytes(row[names.index("body")])
+        )
         last = dict(zip(names, rows[-1], strict=True))
         body = json.loads(bytes(grant["body"]))
         body["epoch"] = 2
