@@ -20,6 +20,7 @@ from ..ports import AssertedParked
 from .commands import Commands, answerable, command, speed
 from .embedded import EmbeddedService
 from .exits import Exit, Usage, exit_for_permission
+from .link import SlowLink
 from .opening import prompter_for
 from .output import print_json
 from .screen import screen_for
@@ -49,15 +50,21 @@ def run(args: argparse.Namespace) -> int:
     locale = _locale(args.locale or load(args.config).locale)
     shown = screen_for(io.StringIO() if args.json else sys.stdout)
     from ..connect import Connect
-    from .scenes import Scenes
+    from .scenes import Scenes, survey
 
-    with tempfile.TemporaryDirectory(prefix="kalos-connect-demo-") as name, EmbeddedService(Path(name)) as service:
+    if replay is not None:
+        survey(replay)  # a recording that cannot be played is said before anything is asked
+    with (
+        tempfile.TemporaryDirectory(prefix="kalos-connect-demo-") as name,
+        EmbeddedService(Path(name)) as service,
+        SlowLink(service.port) as link,
+    ):
         config = Config(
-            service_url=service.url,
+            service_url=link.url,
             state_dir=Path(name) / "state",
             vault="memory",
             locale=locale,
-            batch_max_positions=40,
+            batch_max_positions=_BATCH,
         )
         with Connect(
             args.app,
@@ -66,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
             vehicle=AssertedParked("a demonstration on a desk"),
             simulated=args.answer is not None,
         ) as connect:
-            scenes = Scenes(connect, service, shown, story_for(locale), Path(name), locale)
+            scenes = Scenes(connect, service, link, shown, story_for(locale), Path(name), locale)
             scenes.open()
             permission = connect.request_permission(Purpose.NAVIGATION, user_action=True)
             if not permission.granted:

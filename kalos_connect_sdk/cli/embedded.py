@@ -76,6 +76,11 @@ class EmbeddedService:
     ) -> None:
         self._stop()
 
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.url.rsplit(":", 1)[1])
+
     def mark(self) -> None:
         """From now on the service counts apart what arrives."""
         self._ask("/observed/mark", method="POST")

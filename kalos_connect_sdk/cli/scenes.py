@@ -17,6 +17,7 @@ from . import verify
 from .car import write_drive
 from .embedded import EmbeddedService
 from .exits import Usage
+from .link import SlowLink
 from .route import show as show_route
 from .screen import Meter, Screen
 from .sketch import sketch
@@ -27,14 +28,13 @@ if TYPE_CHECKING:
     from ..connect import Connect
     from ..protocol.driving import Drive
 
-__all__ = ["Scenes"]
+__all__ = ["Scenes", "survey"]
 
 _ORIGIN: Final = Place(60.1788, 24.9505, name="Hakaniemi")
 _DESTINATION: Final = Place(60.1661, 24.9430, name="Erottaja")
 _DRIVE_S: Final = 14.0
 _WITHDRAW_AT: Final = 0.4
-_WITHDRAW_BY: Final = 0.6
-_QUEUED: Final = 8
+_IN_FLIGHT_S: Final = 0.25
 _LATE_S: Final = 1.5
 
 
@@ -42,10 +42,18 @@ class Scenes:
     """Plays each scene on ``shown`` and keeps its ``numbers`` for ``--json`` and the final judgement."""
 
     def __init__(
-        self, connect: Connect, service: EmbeddedService, shown: Screen, story: Story, folder: Path, locale: str
+        self,
+        connect: Connect,
+        service: EmbeddedService,
+        link: SlowLink,
+        shown: Screen,
+        story: Story,
+        folder: Path,
+        locale: str,
     ) -> None:
         self._connect = connect
         self._service = service
+        self._link = link
         self._shown = shown
         self._story = story
         self._folder = folder
@@ -55,7 +63,7 @@ class Scenes:
     def open(self) -> None:
         """What runs here."""
         story = self._story
-        rows = [(story.service, story.service_value.format(url=self._service.url)), (story.state, story.state_value)]
+        rows = [(story.service, story.service_value.format(url=self._link.url)), (story.state, story.state_value)]
         self._shown.facts(story.opening, rows)
         self._shown.heading(story.asked)
 
@@ -71,11 +79,11 @@ class Scenes:
         self.numbers["receipt_id"] = permission.receipt_id
 
     def drive(self, replay: str | None, speed: float | None) -> None:
-        """Stream, and withdraw with positions queued."""
+        """Stream, and withdraw with a request in flight and positions queued."""
         story, shown = self._story, self._shown
         shown.heading(story.your_route)
         route, recording = self._simulated() if replay is None else (None, replay)
-        end, total, length_s = _survey(recording)
+        end, total, length_s = survey(recording)
         pace = length_s / _DRIVE_S if speed is None else speed
         source = open_source(recording, speed=pace)
         with self._connect.drive(source, route=route) as drive, shown.meter(story.positions, total) as meter:
@@ -84,7 +92,7 @@ class Scenes:
             shown.heading(story.streaming.format(speed=round(pace, 1)))
             narrator = threading.Thread(target=_narrate, args=(drive, shown, meter, story.lost), daemon=True)
             narrator.start()
-            _until_the_middle(drive, total)
+            _until_the_middle(drive, self._link, total)
             before = self._service.counts()
             report = self._connect.withdraw()
             self._service.mark()
@@ -224,7 +232,7 @@ def _narrate(drive: Drive, shown: Screen, meter: Meter, lost: str) -> None:
             say(event, shown, meter)
 
 
-def _survey(recording: str) -> tuple[Place, int, float]:
+def survey(recording: str) -> tuple[Place, int, float]:
     """Of a recording: its last position as a destination, how many it has, how many seconds it lasts.
 
     The destination is a place the person chose, by choosing the recording.
@@ -238,12 +246,10 @@ def _survey(recording: str) -> tuple[Place, int, float]:
     return Place(last.latitude, last.longitude, datum=last.datum), len(positions), length_s
 
 
-def _until_the_middle(drive: Drive, total: int) -> None:
-    """Wait for the moment to withdraw: some way into the drive, with positions still queued."""
-    while drive.running:
-        stats = drive.stats
-        queued = stats.accepted - stats.sent - stats.rejected - stats.dropped
-        done = (stats.accepted + stats.filtered) / total
-        if done >= _WITHDRAW_BY or (done >= _WITHDRAW_AT and queued >= _QUEUED):
-            return
+def _until_the_middle(drive: Drive, link: SlowLink, total: int) -> None:
+    """Wait for the moment to withdraw: some way into the drive, a request in flight and positions queued behind it."""
+    while drive.running and (drive.stats.accepted + drive.stats.filtered) / total < _WITHDRAW_AT:
         drive.wait(0.005)
+    while drive.running and not link.wait_for_positions(0.2):
+        pass
+    drive.wait(_IN_FLIGHT_S)

@@ -6,7 +6,7 @@ import argparse
 from typing import Final
 
 from .commands import Commands, command
-from .exits import Exit
+from .exits import Exit, Usage
 
 __all__ = ["add", "run"]
 
@@ -22,7 +22,20 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until interrupted."""
+    """Serve until interrupted. Exit 2 when the address, the database or the engine cannot be used."""
+    problem = None
+    try:
+        from ..service.engine import EngineUnavailable
+        from ..service.server import serve
+    except ModuleNotFoundError as missing:
+        problem = f"the service needs {missing.name}; pip install 'kalos-connect-sdk[service,valhalla]' brings it"
+    if problem is None:
+        try:
+            serve(args.host, args.port, database=args.database, engine=args.engine)
+        except (OSError, OverflowError, ValueError, EngineUnavailable) as error:
+            problem = f"the service cannot start: {error}"
+    if problem is not None:
+        raise Usage(problem)
     return Exit.OK
 
 

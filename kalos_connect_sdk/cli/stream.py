@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
 from typing import Any
 
 from ..model.consent import PermissionState, Purpose
@@ -12,6 +13,7 @@ from .commands import Commands, answerable, command, speed
 from .exits import Exit, exit_for_permission, exit_for_reason
 from .opening import configured, open_connect
 from .output import describe, permission_document, print_json, screen
+from .patience import Patience, Watched
 from .screen import Meter, Screen
 
 __all__ = ["add", "run", "say"]
@@ -25,11 +27,11 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Stream until the source ends, consent ends or Ctrl-C."""
+    """Stream until the source ends, consent ends or Ctrl-C. Exit 6 when accepted positions were not delivered."""
     config = configured(args)
     from ..sources import open_source
 
-    source = open_source(args.source, speed=args.speed)
+    source = Watched(open_source(args.source, speed=args.speed))
     with open_connect(args, config) as connect:
         permission = connect.permission(Purpose.NAVIGATION)
         if not permission.granted and (args.answer is not None or permission.state is PermissionState.PROMPT):
@@ -43,23 +45,22 @@ def run(args: argparse.Namespace) -> int:
             return exit_for_permission(permission)
         shown = screen() if not args.json else None
         with connect.drive(source) as drive:
-            lost, trouble = _follow(drive, shown, getattr(source, "len_hint", None))
+            lost, trouble = _follow(drive, shown, Patience(source), source.len_hint)
         stats = drive.stats
     return _conclude(args, shown, stats, lost, trouble)
 
 
-def _follow(drive: Any, shown: Screen | None, total: int | None) -> tuple[Reason | None, str]:
+def _follow(drive: Any, shown: Screen | None, patience: Patience, total: int | None) -> tuple[Reason | None, str]:
     """Tell what happens until the drive is over. Returns (why consent was lost, why the source was)."""
     lost, trouble = None, ""
     try:
-        if shown is None:
+        with nullcontext() if shown is None else shown.meter("positions", total) as meter:
             for event in drive:
                 lost, trouble = _end_of(event, lost, trouble)
-            return lost, trouble
-        with shown.meter("positions", total) as meter:
-            for event in drive:
-                lost, trouble = _end_of(event, lost, trouble)
-                say(event, shown, meter)
+                if shown is not None and meter is not None:
+                    say(event, shown, meter)
+                if patience.is_over(event):
+                    drive.stop()
     except KeyboardInterrupt:  # a person ends a live source this way; what is queued is still sent
         drive.stop()
     return lost, trouble
@@ -110,4 +111,4 @@ def _conclude(
         return exit_for_reason(lost) or Exit.REFUSED
     if trouble and not stats.accepted:
         return Exit.USAGE
-    return Exit.UNREACHABLE if waiting else Exit.OK
+    return Exit.UNREACHABLE if waiting or stats.dropped else Exit.OK  # given up on, or still not sent

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from kalos_connect_sdk.cli import stream
 from kalos_connect_sdk.cli.car import write_drive
 from kalos_connect_sdk.cli.main import main
+from kalos_connect_sdk.cli.patience import Patience
 from kalos_connect_sdk.testing import ServiceEmulator
 
 ALLOW = ("--answer", "allow-this-drive")
@@ -126,6 +128,26 @@ def test_a_service_that_is_away_exits_with_6(say: Callable[..., Said], service: 
     code, report, _ = say("doctor", "--json")
     assert code == 6
     assert [check["ok"] for check in report["checks"] if check["name"] == "service"] == [False]
+
+
+def test_positions_that_cannot_be_delivered_exit_with_6(
+    say: Callable[..., Said], service: ServiceEmulator, drive: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "Patience", lambda source: Patience(source, give_up_s=1.0))
+    say("consent", "request", *ALLOW)
+    service.stop()
+    code, counts, _ = say("stream", "--from", drive, "--speed", "0", "--json")
+    assert (code, counts["sent"]) == (6, 0)
+
+
+def test_a_service_that_revokes_ends_the_stream_with_5(
+    say: Callable[..., Said], service: ServiceEmulator, drive: str
+) -> None:
+    say("consent", "request", *ALLOW)
+    service.revoke()
+    code, counts, _ = say("stream", "--from", drive, "--speed", "0", "--json")
+    assert (code, counts.get("consent_lost") or counts["permission"]["reason"]) == (5, "REVOKED")
+    assert service.positions == []
 
 
 def test_doctor_names_what_is_usable(say: Callable[..., Said]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import pty
@@ -24,6 +25,7 @@ from kalos_connect_sdk.model.consent import Duration, Precision, PromptAnswer, P
 from kalos_connect_sdk.model.notice import Controller, Notice, NoticeText
 from kalos_connect_sdk.ports import Prompter, PromptRequest
 from kalos_connect_sdk.prompts import TerminalPrompter
+from kalos_connect_sdk.prompts.keyboard import Keyboard
 
 DURATIONS = (Duration.THIS_DRIVE, Duration.days(7), Duration.UNTIL_WITHDRAWN)
 ENGLISH = NoticeText(
@@ -376,3 +378,60 @@ def test_no_descriptor_or_thread_is_left_behind() -> None:
     for _ in range(5):
         asked("4\n")
     assert settled() == before
+
+
+class Folder:
+    """An input that is always ready and can never be read."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_RDONLY)
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def isatty(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def test_an_input_that_fails_is_a_dismissal(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    assert TerminalPrompter(folder, io.StringIO()).ask(request_for()) == PromptAnswer.dismiss()  # type: ignore[arg-type]
+    folder.close()
+
+
+class SetAtTheThirdLook(threading.Event):
+    """A cancellation that comes between reading a line and judging it."""
+
+    looks = 0
+
+    def is_set(self) -> bool:
+        self.looks += 1
+        return self.looks >= 3
+
+
+def test_r11_a_cancellation_beats_a_line_that_was_just_read() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"1\n")
+    with os.fdopen(reader) as stdin, Keyboard(stdin, SetAtTheThirdLook(), time.monotonic() + 10) as keyboard:
+        assert keyboard.line() == "1"
+        os.write(writer, b"1\n")
+        assert keyboard.line() is None
+    os.close(writer)
+
+
+def test_r12_a_process_in_the_background_leaves_the_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "tcgetpgrp", lambda fd: os.getpgrp() + 1)
+    with terminal() as person:
+        person.start()
+        person.read_until("press Enter: ")
+        assert termios.tcgetattr(person.near.fileno()) == person.mode
+        person.type("4\n")
+        assert person.answer() == PromptAnswer.deny()
+
+
+def test_without_a_recipient_none_is_named() -> None:
+    _, screen = asked("4\n", request=dataclasses.replace(request_for(), service_origin=""))
+    assert "Sent to" not in screen
