@@ -22,7 +22,7 @@ from ..model.notice import Notice
 from .contract import API_VERSION, TITLE, contract
 from .desk import Desk, Receipt
 from .engine import Engine
-from .front import MAX_BODY_BYTES, Front, Request, Response, Withdrawn, answered, refused
+from .front import MAX_BODY_BYTES, Front, Registered, Request, Response, Withdrawn, answered, refused
 from .refusal import Refusal
 from .store import Store
 from .watch import Watch
@@ -126,6 +126,8 @@ class _Door:
 def _count(watch: Watch, answer: Response) -> None:
     if isinstance(answer.effect, Withdrawn):
         watch.withdrawn(answer.effect.record_id)
+    elif isinstance(answer.effect, Registered):
+        watch.granted(answer.effect.record_id)
     elif isinstance(answer.effect, Receipt) and answer.effect.new:
         watch.accepted(answer.effect.new[0].record_id, len(answer.effect.new))
 

@@ -30,7 +30,7 @@ from .desk import Desk, Receipt
 from .engine import Engine, EngineUnavailable, NoRoute
 from .refusal import Refusal
 
-__all__ = ["MAX_BODY_BYTES", "Front", "Request", "Response"]
+__all__ = ["MAX_BODY_BYTES", "Front", "Registered", "Request", "Response", "Withdrawn"]
 
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 """Of a body as sent, and of what it inflates to."""
@@ -79,6 +79,13 @@ class Withdrawn:
     public_key: str
 
 
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The effect of a registration: the record has a grant in force."""
+
+    record_id: str
+
+
 class Front:
     """Answers requests with a desk and, when there is one, a routing engine. Safe from several threads."""
 
@@ -115,7 +122,7 @@ class Front:
 
     def _register(self, record_id: str, request: Request) -> Response:
         status, body = self._desk.register(record_id, _document(request), authorization=_authorization(request))
-        return answered(status, body)
+        return answered(status, body, effect=Registered(record_id))
 
     def _status(self, record_id: str, request: Request) -> Response:
         body, tag = self._desk.status(record_id, _authorization(request))

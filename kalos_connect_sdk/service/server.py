@@ -57,7 +57,7 @@ def serve(
 
     ``database`` as for :func:`~.sqlite.open_store`, ``engine`` as for :func:`open_engine`, the rest as for
     :func:`~.app.create_app`. Raises ``OSError`` when the address or the database cannot be used, ``ValueError`` for
-    a database of an unknown kind, :class:`EngineUnavailable`.
+    a port or database there cannot be, :class:`EngineUnavailable`.
     """
     out = output or sys.stdout
     router = open_engine(engine)
@@ -104,7 +104,9 @@ class _Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ``OSError``."""
+    """A listening socket. Raises ``OSError``, ``ValueError`` for a port there cannot be."""
+    if not 0 <= port <= 65535:
+        raise ValueError("the port must be from 0 to 65535")  # getaddrinfo would take its remainder
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind, protocol)  # without its protocol, asyncio would not turn Nagle off
     try:

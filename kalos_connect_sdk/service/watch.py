@@ -60,11 +60,14 @@ class Watch:
                 counts.bytes_after_mark += size
 
     def accepted(self, record_id: str, new: int) -> None:
-        """New positions were accepted; under a new grant, what was withdrawn is past."""
+        """New positions were accepted."""
         with self._lock:
-            counts = self._of(record_id)
-            counts.accepted += new
-            counts.withdrawn = False
+            self._of(record_id).accepted += new
+
+    def granted(self, record_id: str) -> None:
+        """A grant was registered: from now on its positions are no longer late."""
+        with self._lock:
+            self._of(record_id).withdrawn = False
 
     def withdrawn(self, record_id: str) -> None:
         """A withdrawal had its effect."""
