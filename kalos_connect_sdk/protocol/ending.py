@@ -231,6 +231,7 @@ class Ending:
     def recover(self) -> None:
         """Before any send: finish what a crash, another process or a stopped holder left undone."""
         state = self._state
+        self._wake_forgotten()
         for purpose in Purpose:
             record = state.snapshot.records[purpose]
             if state.unreadable is not None and not (record.status.active and state.page.ended(purpose, record.epoch)):
@@ -242,6 +243,17 @@ class Ending:
             elif not record.status.active and record.epoch > record.erased_epoch:
                 self.unfinished.setdefault(purpose, CAUSES["subject"])
         self.settle()
+
+    def _wake_forgotten(self) -> None:
+        """A notice whose epoch has a tombstone is due, whatever its row says (R5)."""
+        state = self._state
+        try:
+            asleep = [row for row in state.ledger.notices() if not row.awake]
+            due = [row for row in asleep if state.page.ended(row.purpose, row.epoch)]
+            if due:
+                state.ledger.commit(wake=[(row.notice_id, _stamp(state)) for row in due])
+        except StateError:
+            pass  # it is tried again at the next opening
 
     def settle(self) -> bool:
         """One attempt at what is unfinished; true while something is left."""

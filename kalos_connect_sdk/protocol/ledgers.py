@@ -9,7 +9,7 @@ from ..errors import StateUnreadable
 from ..model.consent import Purpose
 from ..storage.directory import StateDirectory
 from ..storage.failure import StorageFailure
-from ..storage.ledger import Ledger, NoticeRow
+from ..storage.ledger import Ledger, NoticeRow, archive
 
 __all__ = ["UnreadableLedger", "open_ledger"]
 
@@ -55,7 +55,7 @@ class UnreadableLedger:
 
     def archive(self, stamp: str) -> Path | None:
         """Move the unreadable file aside; it is kept."""
-        return self._directory.set_aside("ledger.db", stamp)
+        return archive(self._directory, stamp)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -112,9 +112,8 @@ def test_r9_nothing_of_the_key_is_in_the_state_directory(keys: DataKeys, directo
         assert path.is_dir() or key not in path.read_bytes()
 
 
+@pytest.mark.parametrize("keys", ["kernel", "tmpfs"], indirect=True)  # a process shares nothing
 def test_r4_every_process_finds_the_same_entry(keys: DataKeys, peer: Callable) -> None:
-    if keys.location == "process":
-        pytest.skip("the point of this place is that it is not shared")
     key = keys.make(1, 1).key
     assert key is not None
     one = peer(
@@ -126,9 +125,8 @@ def test_r4_every_process_finds_the_same_entry(keys: DataKeys, peer: Callable) -
     assert keys.read().key is None  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("keys", ["kernel", "tmpfs"], indirect=True)  # a process shares nothing
 def test_r4_counting_from_two_processes_loses_nothing(keys: DataKeys, peer: Callable) -> None:
-    if keys.location == "process":
-        pytest.skip("the point of this place is that it is not shared")
     keys.make(10_000, 1)
     one = peer(
         "from kalos_connect_sdk.storage.datakeys import DataKeys\n"
