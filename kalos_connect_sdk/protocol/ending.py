@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from ..core.lifecycle import Event
 from ..errors import StateError
-from ..model.consent import Purpose, RecordState
+from ..model.consent import Purpose
 from ..model.decision import Reason
 from ..model.reports import WithdrawalReport
 from ..storage.failure import StorageFailure
@@ -90,8 +90,7 @@ class Ending:
         started = time.monotonic()
         tally = _Tally(durable=tombstones_durable)
         self._silence.cut()
-        for purpose in purposes:
-            self._record(purpose, cause, tally)
+        self._record(purposes, cause, tally)
         self._drop(purposes, cause, tally, started + timeout_s)
         aborted, possibly = self._silence.take_cut()
         tally.aborted += aborted
@@ -99,29 +98,25 @@ class Ending:
         self._wake_courier()
         return self._report(tally, time.monotonic() - started)
 
-    def _record(self, purpose: Purpose, cause: Cause, tally: _Tally) -> None:
-        """Steps 2 and 3: tombstone and RAM counter, then one commit {ended, notice awake}."""
+    def _record(self, purposes: Sequence[Purpose], cause: Cause, tally: _Tally) -> None:
+        """Steps 2 and 3: tombstones and RAM counters, then one commit {ended, notices awake}."""
         state = self._state
-        page = state.page
-        if cause.event is Event.WITHDRAW:
-            page.count_withdrawal(purpose)  # voids an Allow that is on its way (R11)
-            epoch = max(page.granted(purpose), state.snapshot.records[purpose].epoch)
-        else:  # only what was judged: a newer grant of another process is none of our business
-            record = state.reload().records[purpose]
-            epoch = record.epoch if record.status.active else 0
-        if epoch and not page.ended(purpose, epoch):
-            tally.durable = page.end(purpose, epoch) and tally.durable
-        page.bump()
-        if epoch:
+        if cause.event is not Event.WITHDRAW:  # only what was judged: a newer grant of another process stays
+            records = state.reload().records
+            purposes = [purpose for purpose in purposes if records[purpose].status.active]
+        for purpose in purposes:
+            if cause.event is Event.WITHDRAW:
+                state.page.count_withdrawal(purpose)  # voids an Allow that is on its way (R11)
+            epoch = max(state.page.granted(purpose), state.snapshot.records[purpose].epoch)
+            if not epoch:
+                continue
             tally.granted = True
+            if not state.page.ended(purpose, epoch):
+                tally.durable = state.page.end(purpose, epoch) and tally.durable
             self._raise_ram_counter(purpose, epoch, tally)
         try:
-            state.reload()
-        except StateError:
-            pass  # an unreadable ledger does not stop a withdrawal (R8)
-        record = state.snapshot.records[purpose]
-        try:
-            self.commit_end(purpose, record, cause)
+            self.commit_ends(purposes, cause)
+            tally.durable = True
         except StorageFailure:
             tally.remaining.append("the ledger entry (no space or no disk); the tombstone stands for it")
 
@@ -131,23 +126,31 @@ class Ending:
         except StorageFailure:
             tally.remaining.append("the counter in RAM")
 
-    def commit_end(self, purpose: Purpose, record: RecordState, cause: Cause) -> None:
-        """Step 3: {ended, notice awake} in one commit; an audit event where nothing was active."""
-        state = self._state
-        if state.unreadable is Reason.STATE_UNREADABLE:
-            self._wake_unreadable(purpose)
-            return
-        if record.status.active:
-            body = state.event(cause.event.value, purpose, record.epoch, cause=cause.who, reason=cause.reason)
-            notices = [row for row in state.ledger.notices() if row.purpose is purpose and not row.awake]
-            state.commit([body], wake=[(row.notice_id, _stamp(state)) for row in notices])
-        elif cause.event is Event.WITHDRAW:
-            state.commit([state.event("withdraw-again", purpose, record.epoch, cause=cause.who)])
+    def commit_ends(self, purposes: Sequence[Purpose], cause: Cause) -> None:
+        """Step 3: {ended, notice awake} in one commit; an audit event where nothing was active.
 
-    def _wake_unreadable(self, purpose: Purpose) -> None:
-        """The history does not verify: it is left as it is, but the service is told all the same."""
-        rows = [row for row in self._state.ledger.notices() if row.purpose is purpose and not row.awake]
-        self._state.ledger.commit(wake=[(row.notice_id, _stamp(self._state)) for row in rows])
+        Raises :class:`StorageFailure`. A history that does not verify is left as it is (R8), but its notices wake.
+        """
+        state = self._state
+        records = state.reload().records
+        wake = [
+            (row.notice_id, _stamp(state))
+            for row in state.ledger.notices()
+            if not row.awake and row.purpose in purposes and state.page.ended(row.purpose, row.epoch)
+        ]
+        if state.unreadable is Reason.STATE_UNREADABLE:
+            state.ledger.commit(wake=wake)
+            return
+        bodies = []
+        for purpose in purposes:
+            record = records[purpose]
+            if record.status.active:
+                kind, reason = cause.event.value, cause.reason
+                bodies.append(state.event(kind, purpose, record.epoch, cause=cause.who, reason=reason))
+            elif cause.event is Event.WITHDRAW:
+                bodies.append(state.event("withdraw-again", purpose, record.epoch, cause=cause.who))
+        if bodies or wake:
+            state.commit(bodies, wake=wake)
 
     # -- steps 4 to 6 ----------------------------------------------------------------------------
 
@@ -261,7 +264,7 @@ class Ending:
             tally = _Tally()
             self._silence.cut()
             for purpose, cause in list(self.unfinished.items()):
-                self._record_quietly(purpose, cause, tally)
+                self._record_again(purpose, cause, tally)
             lease = self._state.barrier.exclusive(0)
             if lease is not None:
                 self._erase(list(self.unfinished), lease, tally)
@@ -270,19 +273,19 @@ class Ending:
             self._raise_vault_counters()
         return bool(self.unfinished)
 
-    def _record_quietly(self, purpose: Purpose, cause: Cause, tally: _Tally) -> None:
+    def _record_again(self, purpose: Purpose, cause: Cause, tally: _Tally) -> None:
+        """What a crash, or a full disk, left unrecorded."""
         state = self._state
         record = state.reload().records[purpose]
-        if record.status.active:
-            epoch = record.epoch
-            if not state.page.ended(purpose, epoch):
-                state.page.end(purpose, epoch)
-                state.page.bump()
-            self._raise_ram_counter(purpose, epoch, tally)
-            try:
-                self.commit_end(purpose, record, cause)
-            except StorageFailure:
-                pass  # tried again while it stays unfinished
+        if not record.status.active:
+            return
+        if not state.page.ended(purpose, record.epoch):
+            state.page.end(purpose, record.epoch)
+        self._raise_ram_counter(purpose, record.epoch, tally)
+        try:
+            self.commit_ends([purpose], cause)
+        except StorageFailure:
+            pass  # tried again while it stays unfinished
 
     def _raise_vault_counters(self) -> None:
         """R7, step 5: the vault's counter follows when the vault can be reached; the next open tries again."""

@@ -88,7 +88,7 @@ class Engine:
         )
         self.sender = Sender(state, config, self.view, self.store, self.courier, self.link)
         self.watcher = Watcher(
-            state, self.view, self.asking.permission, self._cut, self._finish, self._keep_time, self.end_because
+            state, self.view, self.asking.permission, self.link.cut, self._finish, self._keep_time, self.end_because
         )
         self._start()
 
@@ -134,10 +134,6 @@ class Engine:
     def _finish(self) -> None:
         """What another process left unfinished for a second: it died, or it is stopped (R5)."""
         self.keeper.call(self.ending.recover)
-
-    def _cut(self) -> None:
-        self.link.cut()
-        self._refresh()
 
     def _keep_time(self) -> None:
         self.keeper.call(self.state.keep_time)

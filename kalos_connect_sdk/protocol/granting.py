@@ -76,7 +76,7 @@ class Granting:
             if state.rolled_back(shown.purpose):
                 return Reason.STATE_ROLLED_BACK
             if record.status.active and state.page.ended(shown.purpose, record.epoch):
-                self._ending.commit_end(shown.purpose, record, CAUSES["subject"])  # a tombstone that stood alone
+                self._ending.commit_ends([shown.purpose], CAUSES["subject"])  # a tombstone that stood alone
                 record = state.snapshot.records[shown.purpose]
             event = Event.AMEND if record.status.active else Event.ALLOW
             if record.status.active and record.terms and record.terms.notice_sha256 != _sha(shown):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from ..config import Config
 
@@ -24,7 +25,7 @@ class Link:
         self._door: Door | None = None
         self._clients: dict[str, ServiceClient] = {}
         self._flights: Flights | None = None
-        self._counted: set[Flight] = set()
+        self._counted: WeakSet[Flight] = WeakSet()
         self._unreported = (0, 0)
         self.aborted = 0
         """Requests cut since open."""
@@ -66,8 +67,6 @@ class Link:
         self.flights().discard(flight)
         if flight.aborted and flight.wrote:
             self._count(flight)
-        with self._lock:
-            self._counted.discard(flight)
 
     def _count(self, flight: Flight) -> None:
         with self._lock:

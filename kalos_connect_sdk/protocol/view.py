@@ -165,7 +165,7 @@ class View:
     def _ask_in_full(self) -> tuple[Decision, bool]:
         self._last = None
         changes = self._changes
-        decision = self.decide(_NAVIGATION)
+        decision = self.decide(_NAVIGATION, snapshot=self._enough())
         border_open = self.border_open() if decision.allowed else False
         if not self._simulated:
             clearance = decision.clearance
@@ -175,6 +175,13 @@ class View:
             if changes != self._changes:
                 self._last = None
         return decision, border_open
+
+    def _enough(self) -> Snapshot | None:
+        """The snapshot at hand, when it knows the latest grant and that is over: no news can make it a yes."""
+        snapshot = self._state.snapshot
+        record = snapshot.records[_NAVIGATION]
+        over = record.status.active and self.ended(_NAVIGATION, record.epoch)
+        return snapshot if over and self._state.page.granted(_NAVIGATION) <= record.epoch else None
 
     def still_open(self, epoch: int) -> bool:
         """Checked for every piece of a body: the epoch is not over. Any thread, no lock, no system call."""

@@ -24,6 +24,7 @@ from .view import View
 __all__ = ["Watcher"]
 
 _TICK_S = 0.25
+_SOON_S = 0.02
 _GRACE_S = 1.0
 _KEEP_TIME_S = 300.0
 _OVER = {
@@ -51,6 +52,8 @@ class Watcher:
         self._finish = finish
         self._keep_time = keep_time
         self._over_since: float | None = None
+        self._next_look = 0.0
+        self._urgent = False
         self._time_kept = time.monotonic()
         self._end = end
         self._watch = Watch(state.directory, "page")
@@ -70,6 +73,7 @@ class Watcher:
     def wake(self) -> None:
         """Look now: something outside the page changed."""
         self._view.changed()
+        self._urgent = True
         self._watch.wake()
 
     def subscribe(self, callback: Callable[[Permission], None]) -> Callable[[], None]:
@@ -102,7 +106,8 @@ class Watcher:
 
     def _run(self) -> None:
         while not self._stopping:
-            self._watch.wait(_TICK_S)
+            pending = self._state.snapshot.version != self._state.page.version
+            self._watch.wait(_SOON_S if pending and self._subscribers else _TICK_S)
             if self._stopping:
                 return
             try:
@@ -111,19 +116,29 @@ class Watcher:
                 pass  # the state cannot be read just now: the gate says no, and the next look tries again
 
     def _look(self) -> None:
+        """Cut first, with what is known; read again only for subscribers, or when a while has passed."""
         records = self._state.snapshot.records.values()
-        if any(record.status.active and self._view.ended(record.purpose, record.epoch) for record in records):
+        over = any(record.status.active and self._view.ended(record.purpose, record.epoch) for record in records)
+        if over:
             self._cut()
             self._finish_if_nobody_does()
         else:
             self._over_since = None
+        now = time.monotonic()
+        if now < self._next_look and not self._urgent:
+            return
+        self._urgent = False
+        self._next_look = now + (_SOON_S if self._subscribers else _TICK_S)
+        self._judge(now)
+
+    def _judge(self, now: float) -> None:
         for purpose in Purpose:
             if self._state.snapshot.records[purpose].status.active:
                 self._end_if_over(purpose, self._view.decide(purpose))
         if self._subscribers:
             self._compare()
-        if time.monotonic() - self._time_kept > _KEEP_TIME_S:
-            self._time_kept = time.monotonic()
+        if now - self._time_kept > _KEEP_TIME_S:
+            self._time_kept = now
             self._keep_time()
 
     def _finish_if_nobody_does(self) -> None:

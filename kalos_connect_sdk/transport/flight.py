@@ -43,7 +43,18 @@ class Flight:
     head of an answer arrived. ``aborted``: the latch; it never opens again.
     """
 
-    __slots__ = ("_flying", "_line", "_lock", "_on_dead", "_still_allowed", "_told", "aborted", "answered", "wrote")
+    __slots__ = (
+        "__weakref__",
+        "_flying",
+        "_line",
+        "_lock",
+        "_on_dead",
+        "_still_allowed",
+        "_told",
+        "aborted",
+        "answered",
+        "wrote",
+    )
 
     def __init__(self, still_allowed: Callable[[], bool], on_dead: Callable[[], None]) -> None:
         self._still_allowed = still_allowed
