@@ -119,7 +119,7 @@ class Sender:
         if box is None:
             work.done = True
             return
-        box.expire(self._now_ms(), int(self._config.outbox_ttl_s * 1000), accepted_ms_of)
+        self._store.dropped += box.expire(self._now_ms(), int(self._config.outbox_ttl_s * 1000), accepted_ms_of)
         self._adopt_progress(box)
         task = next_task(len(box), self._config.batch_max_positions, self._progress, self._now_s())
         if isinstance(task, Done):
@@ -153,6 +153,9 @@ class Sender:
             problem = str(error)
         if problem is not None:
             work.done, work.unreachable = True, problem
+            batch = box.take(count)
+            if batch is not None:  # an attempt like any other: it is tried again, and given up in the end
+                self._postpone(work, box, batch, outcome(None, None, None, now_wall_s=time.time()))
             return
         if not self._view.still_open(clearance.epoch):
             return  # the service just said no: the next step reports why
