@@ -1,0 +1,1 @@
+"""The command line: thin, arguments to ``Connect`` to exit code."""

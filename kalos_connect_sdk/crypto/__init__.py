@@ -1,0 +1,1 @@
+"""Sealing and signing over bytes; the only importer of ``cryptography``."""

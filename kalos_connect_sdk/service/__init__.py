@@ -1,0 +1,1 @@
+"""The reference Connect service, for development and tests."""

@@ -1,0 +1,1 @@
+"""The state directory: what is kept, where, sealed, and for how long."""
