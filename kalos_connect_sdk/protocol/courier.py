@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..core.record import registration_message, render, split_grants
-from ..core.retry import Action, backoff_s, outcome
+from ..core.retry import Action, Outcome, backoff_s, notice_outcome, outcome
 from ..crypto.encoding import b64
 from ..errors import ConfigError, ServiceRefused, StateError, TransportError
 from ..model.consent import Purpose, RecordState
@@ -73,7 +73,8 @@ class Courier:
         """Between jobs: one round of deliveries that are due; true while notices are pending."""
         if self.worker.stopped:
             return False
-        if self._woken or self._due:
+        now = time.monotonic()
+        if self._woken or any(not_before <= now for _, not_before in self._due.values()):
             self._woken = False
             self.deliver(ignore_backoff=False)
         return bool(self._due)
@@ -83,11 +84,15 @@ class Courier:
         return [row for row in self._keeper.call(self._state.ledger.notices) if row.awake]
 
     def deliver(self, *, ignore_backoff: bool) -> int:
-        """Try every pending notice that is due; returns how many are left. Never raises for the network."""
+        """Try every pending notice that is due; returns how many are left, at least one when that cannot be read.
+
+        Never raises for the network.
+        """
         try:
             rows = self.pending()
         except StateError:
-            return 0
+            return 1
+        self._due = {row.notice_id: self._due[row.notice_id] for row in rows if row.notice_id in self._due}
         left = 0
         for row in rows:
             attempts, not_before = self._due.get(row.notice_id, (0, 0.0))
@@ -95,22 +100,27 @@ class Courier:
                 self._acknowledge(row)
             elif not ignore_backoff and time.monotonic() < not_before:
                 left += 1
-            elif self._deliver_one(row):
-                self._acknowledge(row)
             else:
+                result = self._deliver_one(row)
+                if result.action is Action.DONE:
+                    self._acknowledge(row)
+                    continue
                 left += 1
-                wait_s = backoff_s(attempts, random.random())  # noqa: S311 - jitter, not a secret
-                self._due[row.notice_id] = (attempts + 1, time.monotonic() + wait_s)
+                wait_s = backoff_s(attempts + 1, random.random())  # noqa: S311 - jitter, not a secret
+                self._due[row.notice_id] = (attempts + 1, time.monotonic() + max(wait_s, result.wait_s or 0.0))
         return left
 
-    def _deliver_one(self, row: NoticeRow) -> bool:
+    def _deliver_one(self, row: NoticeRow) -> Outcome:
         """R5: no answer but an acknowledgement makes a notice go away."""
         body = {**json.loads(row.body), "withdrawn_at": row.withdrawn_at}
         try:
             self._client(row.origin).withdraw(row.record_id, body)
+        except ServiceRefused as error:
+            status, retry_after = error.problem.get("status"), error.problem.get("retry_after")
+            return notice_outcome(status, retry_after, now_wall_s=self._state.clock.read().wall_s)
         except TransportError:
-            return False
-        return True
+            return notice_outcome(None)
+        return Outcome(Action.DONE)
 
     def _acknowledge(self, row: NoticeRow) -> None:
         self._due.pop(row.notice_id, None)
@@ -212,22 +222,32 @@ class Courier:
         if asked == epoch and time.monotonic() - at < _POLL_S:
             return
         record_id = self._keeper.call(lambda: self._state.ledger.record_id(purpose))
+        refused: ServiceRefused | None = None
+        known = None
         try:
             known = self._client(self._config.service_url or "").status(record_id, token, etag)
+        except ServiceRefused as error:
+            refused = error
         except TransportError:
             if asked == epoch:
                 return
             raise
+        if refused is not None:
+            self.obey(purpose, epoch, refused.problem)
+            if asked == epoch:
+                return
+            raise ServiceRefused(refused.problem)
         if known is not None:
             etag = known.etag
             if known.status not in ("given", "renewed") and known.epoch >= epoch:
-                self._end(purpose, CAUSES["service"])
+                self._end(purpose, CAUSES["service-expired" if known.status == "expired" else "service"])
         self._asked[purpose] = (epoch, time.monotonic(), etag)
 
     def obey(self, purpose: Purpose, epoch: int, problem: dict[str, object]) -> None:
         """Close the own gate where the service closed its own."""
         status = problem.get("status")
-        name = str(problem.get("type", "")).rsplit("/", 1)[-1]
+        kind = str(problem.get("type", ""))
+        name = kind.rsplit("/", 1)[-1] if kind not in ("", "about:blank") else None  # R1: a no without a name is a no
         action = outcome(status if isinstance(status, int) else None, name, None, now_wall_s=time.time()).action
         cause = _ENDINGS.get(action)
         if cause is not None and self._state.snapshot.records[purpose].epoch == epoch:

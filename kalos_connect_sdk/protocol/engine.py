@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..config import Config
-from ..errors import KalosConnectError, StateError, TransportError
+from ..errors import KalosConnectError
 from ..model.consent import Purpose
 from ..model.notice import Notice
 from ..model.reports import WithdrawalReport
@@ -186,8 +186,8 @@ class Engine:
         reply = self.courier.worker.begin(lambda: self.courier.token(purpose, epoch))
         try:
             reply.get(_REGISTER_WAIT_S)
-        except (TransportError, StateError, TimeoutError):
-            pass
+        except (KalosConnectError, TimeoutError):
+            pass  # the grant stands; what was wrong is told before the first send
 
     def wait_for_notices(self, timeout_s: float) -> bool:
         """Try pending notices until none is left or the time is over; true when none is left."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from ..core.gate import Clearance
-from ..core.wire import consent_member, route_from_geojson, route_request
-from ..errors import ConsentRequired, ServiceUnreachable
+from ..core.wire import MalformedDocument, consent_member, route_from_geojson, route_request
+from ..errors import ConsentRequired, ServiceRefused, ServiceUnreachable, TransportError
 from ..model.consent import Precision, Purpose
 from ..model.decision import Reason
 from ..model.position import Datum, Place
@@ -22,16 +25,39 @@ def ask_route(engine: Engine, clearance: Clearance, origin: Place, to: Place, lo
     origin, to = origin.to(Datum.WGS84), to.to(Datum.WGS84)
     client = engine.link.client(url)
     if clearance.kind == "place":
-        return route_from_geojson(client.route(clearance, route_request(origin, to, locale, None), None, None))
+        return _route(client.route(clearance, route_request(origin, to, locale, None), None, None))
     return engine.sender.worker.call(lambda: _from_here(engine, clearance.epoch, origin, to, locale, url))
 
 
 def _from_here(engine: Engine, epoch: int, origin: Place, to: Place, locale: str, url: str) -> Route:
-    """With the device's position: the same order as sending positions (lock, read consent, write, answer)."""
+    """With the device's position. A 401 registers once again; another no closes the gate, as it does for positions."""
+    courier = engine.courier
+    refused: str | None = None
+    while True:
+        token = ""
+        failure: TransportError
+        try:
+            token = courier.worker.call(partial(courier.token, Purpose.NAVIGATION, epoch, refused=refused))
+            return _ask_once(engine, epoch, origin, to, locale, url, token)
+        except TransportError as error:
+            failure = error
+        problem = failure.problem if isinstance(failure, ServiceRefused) else {}
+        if problem.get("status") == 401 and token and refused is None:
+            refused = token
+            continue
+        if problem:
+            courier.worker.call(partial(courier.obey, Purpose.NAVIGATION, epoch, problem))
+        if not engine.view.still_open(epoch):
+            reason = engine.view.decide(Purpose.NAVIGATION).reason
+            raise ConsentRequired(reason if reason is not Reason.ALLOWED else Reason.WITHDRAWN)
+        raise failure
+
+
+def _ask_once(engine: Engine, epoch: int, origin: Place, to: Place, locale: str, url: str, token: str) -> Route:
+    """The same order as sending positions: lock, read consent, write, answer."""
     from ..transport.flight import Flight
 
     client = engine.link.client(url)
-    token = engine.courier.worker.call(lambda: engine.courier.token(Purpose.NAVIGATION, epoch))
     client.resolve()
     lease = engine.state.barrier.shared(5.0, stop=lambda: not engine.view.still_open(epoch))
     if lease is None:
@@ -47,7 +73,18 @@ def _from_here(engine: Engine, epoch: int, origin: Place, to: Place, locale: str
         sha = terms.notice_sha256 if terms else ""
         member = consent_member(engine.store.record_id, epoch, Purpose.NAVIGATION.value, Precision.PRECISE.value, sha)
         document = route_request(origin, to, locale, member)
-        return route_from_geojson(client.route(decision.clearance, document, token, flight))
+        return _route(client.route(decision.clearance, document, token, flight))
     finally:
         engine.link.landed(flight)
         lease.release()
+
+
+def _route(document: dict[str, Any]) -> Route:
+    route: Route | None = None
+    try:
+        route = route_from_geojson(document)
+    except MalformedDocument:
+        pass
+    if route is None:
+        raise ServiceUnreachable("no answer from the service: unreadable answer")
+    return route

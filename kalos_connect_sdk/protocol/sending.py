@@ -17,7 +17,7 @@ from ..core.outbox import BatchProgress, Done, Wait, after_failure, next_task
 from ..core.packing import accepted_ms_of
 from ..core.retry import Action, Outcome, outcome
 from ..core.wire import consent_member, feature_collection, positions_answer, problem_name, strict_json
-from ..errors import ServiceUnreachable, StateError, TransportError
+from ..errors import KalosConnectError, ServiceRefused, ServiceUnreachable, TransportError
 from ..model.consent import Purpose
 from ..model.decision import Reason
 from ..model.reports import FlushReport
@@ -139,6 +139,7 @@ class Sender:
             work.done, work.unreachable = True, "no service is configured; set service_url"
             return
         problem: str | None = None
+        anew = False
         token = ""
         try:
             client = self._link.client(self._config.service_url)
@@ -147,18 +148,22 @@ class Sender:
             )
             self._courier.worker.call(lambda: self._ask_status(clearance.epoch, token))
             client.resolve()
-        except TransportError as error:
+        except ServiceRefused as error:
             problem = str(error)
-        except StateError as error:
+            anew = error.problem.get("status") == 401 and token != "" and work.refused_token is None
+        except KalosConnectError as error:
             problem = str(error)
+        if not self._view.still_open(clearance.epoch):
+            return  # the service just said no: the next step reports why
+        if anew:
+            work.refused_token = token
+            return
         if problem is not None:
             work.done, work.unreachable = True, problem
             batch = box.take(count)
             if batch is not None:  # an attempt like any other: it is tried again, and given up in the end
-                self._postpone(work, box, batch, outcome(None, None, None, now_wall_s=time.time()))
+                self._postpone(work, box, batch, outcome(None, None, None, now_wall_s=self._wall_s()))
             return
-        if not self._view.still_open(clearance.epoch):
-            return  # the service just said no: the next step reports why
         self._exchange(work, clearance.epoch, box, count, token, min(deadline, time.monotonic() + _LOCK_WAIT_S))
 
     def _ask_status(self, epoch: int, token: str) -> None:
@@ -226,14 +231,14 @@ class Sender:
         finally:
             self._link.landed(flight)
         if answer is None:
-            return outcome(None, None, None, now_wall_s=time.time()), batch, None
+            return outcome(None, None, None, now_wall_s=self._wall_s()), batch, None
         self.stats.bytes_sent += answer.sent_bytes
         if 200 <= answer.status < 300:
             self._delivered(work, box, batch, answer.body)
             return None
         name = _problem_of(answer.body)
         retry_after = answer.headers.get("retry-after")
-        return outcome(answer.status, name, retry_after, now_wall_s=time.time()), batch, name
+        return outcome(answer.status, name, retry_after, now_wall_s=self._wall_s()), batch, name
 
     def _delivered(self, work: _Round, box: Box, batch: Batch, body: bytes) -> None:
         rejected = 0
@@ -287,6 +292,9 @@ class Sender:
 
     def _now_s(self) -> float:
         return self._state.clock.read().boottime_s
+
+    def _wall_s(self) -> float:
+        return self._state.clock.read().wall_s
 
     def _now_ms(self) -> int:
         return int(self._now_s() * 1000)
