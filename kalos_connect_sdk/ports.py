@@ -100,9 +100,14 @@ class Vault(Protocol):
     is never made while moving. ``kind``: ``keyring``, ``file`` or ``memory``.
     """
 
-    kind: str
-    persistent: bool
-    may_prompt: bool
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def persistent(self) -> bool: ...
+
+    @property
+    def may_prompt(self) -> bool: ...
 
     def load(self, slot: str) -> bytes | None: ...
 

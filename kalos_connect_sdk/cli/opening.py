@@ -48,9 +48,18 @@ def open_connect(args: argparse.Namespace, config: Config) -> Connect:
         profile=args.profile,
         config=config,
         prompter=prompter_for(answer, json=args.json),
-        vehicle=None if answer is None else AssertedParked("simulated on the command line"),
+        vehicle=_vehicle(answer),
         simulated=answer is not None,
     )
+
+
+def _vehicle(answer: str | None) -> AssertedParked | None:
+    """A person's terminal is not a cockpit; without one, nothing is known about motion."""
+    if answer is not None:
+        return AssertedParked("simulated on the command line")
+    if sys.stdin is not None and sys.stdin.isatty():
+        return AssertedParked("a person at a terminal")
+    return None
 
 
 def prompter_for(answer: str | None, *, json: bool) -> Prompter | None:

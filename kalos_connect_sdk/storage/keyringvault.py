@@ -18,6 +18,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, Final, TypeVar, cast
 
 from ..crypto.encoding import b64, unb64
@@ -41,7 +42,6 @@ class KeyringVault:
 
     kind = "keyring"
     persistent = True
-    may_prompt = True
 
     __slots__ = ("_backend", "_stuck")
 
@@ -51,6 +51,14 @@ class KeyringVault:
 
     def __repr__(self) -> str:
         return "<KeyringVault>"
+
+    @property
+    def may_prompt(self) -> bool:
+        """Whether a call could ask the user something now: an open Secret Service asks nothing."""
+        try:
+            return not self._call(_is_open)
+        except VaultUnavailable:
+            return False  # one that cannot be used asks nobody; the next call says why
 
     def probe(self) -> str:
         """The name of the store that is used here. Raises :class:`VaultUnavailable`."""
@@ -127,6 +135,19 @@ def _find_backend() -> Any:
         except Exception:  # noqa: S112 - whatever it was, this one is not usable
             continue
     raise NoSecretStore
+
+
+def _is_open(store: Any) -> bool:
+    """True for a Secret Service whose default collection exists and is unlocked; looking asks nobody."""
+    if not type(store).__module__.endswith(".SecretService"):
+        return False
+    import secretstorage
+
+    with closing(secretstorage.dbus_init()) as bus:
+        try:
+            return not secretstorage.Collection(bus).is_locked()
+        except secretstorage.ItemNotFoundException:
+            return False  # none yet: making it asks for a password
 
 
 def _delete(store: Any, slot: str) -> bool:

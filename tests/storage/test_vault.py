@@ -366,6 +366,28 @@ def test_a_real_keyring_keeps_and_deletes(desktop: Callable[..., str]) -> None:
     assert desktop(PROBE.replace("    EXTRA\n", DUPLICATE)).split() == ["SecretService", "None"]
 
 
+LOCKING = """
+from contextlib import closing
+import secretstorage
+from kalos_connect_sdk.storage.keyringvault import KeyringVault
+vault = KeyringVault()
+vault.store("slot", b"x")
+print(vault.may_prompt)
+with closing(secretstorage.dbus_init()) as bus:
+    secretstorage.get_default_collection(bus).lock()
+print(vault.may_prompt)
+"""
+
+
+def test_an_open_keyring_asks_nobody_and_a_locked_one_could(desktop: Callable[..., str]) -> None:
+    assert desktop(LOCKING).split() == ["False", "True"]
+
+
+def test_without_a_bus_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere/at/all")
+    assert KeyringVault().may_prompt is False
+
+
 @pytest.mark.parametrize(
     "backend", ["keyring.backends.null.Keyring", "keyring.backends.fail.Keyring", "keyrings.alt.file.PlaintextKeyring"]
 )
