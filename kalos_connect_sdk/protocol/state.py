@@ -178,6 +178,15 @@ class State:
         record, floor = self.snapshot.records[purpose], self.snapshot.floor[purpose]
         return record.status.active and floor >= record.epoch and not self.page.ended(purpose, record.epoch)
 
+    def unfinished(self) -> bool:
+        """True when a crash, another process or a dead run left something to finish before any answer."""
+        return any(
+            self.page.ended(purpose, record.epoch) or self.dead_run(purpose)
+            if record.status.active
+            else record.epoch > record.erased_epoch
+            for purpose, record in self._records.items()
+        )
+
     # -- writing ---------------------------------------------------------------------------------
 
     def now(self) -> Now:
@@ -324,7 +333,7 @@ class State:
         """Remember how late it is, so that a clock turned back after a power cut wins little (R13)."""
         try:
             self.commit()
-        except StorageFailure:
+        except StateError:
             pass  # the next one may succeed; what is remembered is never later than the truth
 
     def close(self) -> None:

@@ -6,18 +6,20 @@ the shared page says that nothing changed.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..config import Config
 from ..core.gate import Border, Decision, Facts, decide
 from ..core.lifetime import Verdict, assess
-from ..core.notices.hashing import fields_sha256
-from ..model.consent import Precision, Purpose, RecordState
+from ..core.prompting import permission
+from ..model.consent import Permission, Precision, Purpose, RecordState
 from ..model.decision import Reason
 from ..model.notice import Notice
 from ..model.vehicle import OsAnswer, VehicleState
-from ..ports import OsPermission, VehicleSignals
+from ..ports import OsPermission, Prompter, VehicleSignals
 from .state import Snapshot, State
 
 __all__ = ["View"]
@@ -34,18 +36,21 @@ class View:
     def __init__(
         self,
         config: Config,
-        notices: dict[Purpose, Notice],
+        notices: Callable[[Purpose], Notice],
         profile: str | None,
         vehicle: VehicleSignals | None,
         os_permission: OsPermission | None,
+        prompter: Callable[[], Prompter | None],
         state: State,
         refresh: Callable[[], Snapshot],
     ) -> None:
         self._config = config
         self._notices = notices
-        self._fields = {purpose: fields_sha256(notice) for purpose, notice in notices.items()}
+        self._fields: dict[Purpose, tuple[str, str]] = {}
+        self._prompter = prompter
         self._profile = profile
         self._vehicle = vehicle
+        self._heard = VehicleState()
         self._os = os_permission
         self._state = state
         self._refresh = refresh
@@ -70,8 +75,15 @@ class View:
         return self.latch[purpose] >= epoch or self._state.page.ended(purpose, epoch)
 
     def vehicle(self) -> VehicleState | None:
-        """One reading of the vehicle, or None without signals."""
-        return self._vehicle.read() if self._vehicle is not None else None
+        """One reading of the vehicle, or None without signals. An adapter that fails has gone silent: what it said
+        last is stale (R12)."""
+        if self._vehicle is None:
+            return None
+        try:
+            self._heard = self._vehicle.read()
+        except Exception:
+            return replace(self._heard, age_s=math.inf)
+        return self._heard
 
     def os(self) -> OsAnswer:
         """The operating system's answer; an adapter that fails is unknown, and unknown means no (R1)."""
@@ -109,6 +121,7 @@ class View:
         if unreadable is None and record.status.active and not ended and snapshot.floor[purpose] >= record.epoch:
             unreadable = Reason.STATE_ROLLED_BACK  # R7
         origin = self._config.origin
+        fields, controller = self._agreed(purpose) if terms is not None else ("", "")
         return Facts(
             purpose=purpose,
             wanted=wanted,
@@ -117,8 +130,8 @@ class View:
             ended=ended,
             authentic=snapshot.authentic[purpose],
             lifetime=self.lifetime(record) if record.status.active else Verdict.ACTIVE,
-            notice_changed=terms is not None and terms.notice_fields_sha256 != self._fields[purpose],
-            controller_changed=terms is not None and terms.controller_id != self._notices[purpose].controller.id,
+            notice_changed=terms is not None and terms.notice_fields_sha256 != fields,
+            controller_changed=terms is not None and terms.controller_id != controller,
             origin_changed=terms is not None and bool(origin) and terms.service_origin != origin,
             os=self.os(),
             vehicle_privacy=vehicle.privacy,
@@ -126,6 +139,15 @@ class View:
             guardian_missing=False,
             border=Border.HOME,
         )
+
+    def _agreed(self, purpose: Purpose) -> tuple[str, str]:
+        """(hash of the notice's machine-readable fields, controller) as they are now (R14)."""
+        if purpose not in self._fields:
+            from ..core.notices.hashing import fields_sha256
+
+            notice = self._notices(purpose)
+            self._fields[purpose] = (fields_sha256(notice), notice.controller.id)
+        return self._fields[purpose]
 
     def profile_matches(self, vehicle: VehicleState) -> bool:
         """R18: the vehicle names no other driver than the one this state belongs to."""
@@ -139,6 +161,12 @@ class View:
         With a ``snapshot`` it never waits for the keeper: the sender asks this way while it holds the lock.
         """
         return decide(self.facts(purpose, wanted, snapshot if snapshot is not None else self.snapshot()))
+
+    def permission(self, purpose: Purpose, *, deferred: bool = False) -> Permission:
+        """What an app sees, without asking anybody."""
+        decision = self.decide(purpose)
+        record = self._state.snapshot.records[purpose]
+        return permission(decision, record, has_prompter=self._prompter() is not None, deferred=deferred)
 
     # -- the hot path ----------------------------------------------------------------------------
 

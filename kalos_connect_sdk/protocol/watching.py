@@ -12,7 +12,6 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 from ..core.gate import Decision
-from ..errors import KalosConnectError
 from ..model.consent import Permission, Purpose
 from ..model.decision import Reason
 from ..model.vehicle import OsAnswer
@@ -39,7 +38,6 @@ class Watcher:
         self,
         state: State,
         view: View,
-        permission: Callable[[Purpose], Permission],
         cut: Callable[[], None],
         finish: Callable[[], None],
         keep_time: Callable[[], None],
@@ -47,7 +45,6 @@ class Watcher:
     ) -> None:
         self._state = state
         self._view = view
-        self._permission = permission
         self._cut = cut
         self._finish = finish
         self._keep_time = keep_time
@@ -82,7 +79,7 @@ class Watcher:
             self._next += 1
             number = self._next
             if not self._last:
-                self._last = {purpose: self._permission(purpose) for purpose in Purpose}
+                self._last = {purpose: self._view.permission(purpose) for purpose in Purpose}
             self._subscribers[number] = callback
             if self._teller is None:
                 self._teller = threading.Thread(target=self._tell, name="kalos-teller", daemon=True)
@@ -112,8 +109,8 @@ class Watcher:
                 return
             try:
                 self._look()
-            except (KalosConnectError, TimeoutError):
-                pass  # the state cannot be read just now: the gate says no, and the next look tries again
+            except Exception:  # noqa: S112 - no state to be read, an adapter that fails: R3 needs this thread all the same
+                continue
 
     def _look(self) -> None:
         """Cut first, with what is known; read again only for subscribers, or when a while has passed."""
@@ -165,7 +162,7 @@ class Watcher:
 
     def _compare(self) -> None:
         for purpose in Purpose:
-            present = self._permission(purpose)
+            present = self._view.permission(purpose)
             if present != self._last.get(purpose):
                 self._last[purpose] = present
                 self._news.put(present)

@@ -57,6 +57,7 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._ended = threading.Event()
         self.stopped = False
+        self._gone = False
 
     def start(self, idle: Callable[[], bool]) -> None:
         """Start; ``idle()`` is called every 20 ms for as long as it returns true (unfinished work)."""
@@ -75,10 +76,9 @@ class Worker:
     def begin(self, job: Callable[[], T]) -> Reply[T]:
         """Run ``job`` later; its answer arrives in the reply. Safe in a signal handler."""
         reply: Reply[T] = Reply()
-        if self.stopped and not self._thread.is_alive():
-            reply.fail(KalosConnectError("closed"))
-        else:
-            self._jobs.put((job, reply))
+        self._jobs.put((job, reply))
+        if self._gone:  # set before the thread looks for the last time: one of us sees the job
+            self._refuse_the_rest()
         return reply
 
     def call(self, job: Callable[[], T], timeout_s: float | None = None) -> T:
@@ -91,13 +91,13 @@ class Worker:
         """Wait, but not longer than until :meth:`stop`."""
         self._ended.wait(seconds)
 
-    def stop(self) -> None:
-        """End after the jobs queued so far."""
+    def stop(self, wait_s: float = 5.0) -> None:
+        """End after the jobs queued so far; waits for that at most ``wait_s`` seconds."""
         self.stopped = True
         self._ended.set()
         self._jobs.put(None)
         if not self.here:
-            self._thread.join(timeout=5)
+            self._thread.join(wait_s)
 
     def _run(self) -> None:
         busy = False
@@ -108,6 +108,7 @@ class Worker:
                 busy = self._settle()
                 continue
             if item is None:
+                self._gone = True
                 self._refuse_the_rest()
                 return
             job, reply = item
@@ -124,8 +125,11 @@ class Worker:
 
     def _refuse_the_rest(self) -> None:
         """What was queued behind the end is answered too: nobody waits for a thread that is gone."""
-        while not self._jobs.empty():
-            item = self._jobs.get()
+        while True:
+            try:
+                item = self._jobs.get_nowait()
+            except Empty:
+                return
             if item is not None and item[1] is not None:
                 item[1].fail(KalosConnectError("closed"))
 
