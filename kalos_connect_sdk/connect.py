@@ -10,14 +10,12 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .config import Config
 from .core.gate import clear_place
-from .core.notices.default import CROSS_BORDER_NOTICE, DEFAULT_NOTICE
 from .errors import ConsentRequired, KalosConnectError, NoPosition, StateError, StateRolledBack
 from .model.consent import Permission, PermissionState, Precision, Purpose
 from .model.decision import Reason
@@ -27,14 +25,14 @@ from .model.reports import FlushReport, Submission, WithdrawalReport
 from .model.route import Route
 from .protocol.clock import SystemClock
 from .protocol.engine import Engine, Parts
-from .protocol.reset import reset
-from .protocol.routing import ask_route
-from .protocol.submitting import Submitter
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from .core.record import Receipt
     from .ports import Clock, LocationSource, OsPermission, Prompter, Vault, VehicleSignals
     from .protocol.driving import Drive
+    from .protocol.submitting import Submitter
     from .storage.directory import StateDirectory
 
 __all__ = ["Connect"]
@@ -71,15 +69,13 @@ class Connect:
     ) -> None:
         self.config = config if config is not None else Config()
         self._vault = vault
+        self._notice = notice
         self._prompter = prompter
         self._parts = Parts(
             app_id=app_id,
             profile=profile,
             config=self.config,
-            notices={
-                Purpose.NAVIGATION: notice or DEFAULT_NOTICE,
-                Purpose.CROSS_BORDER_TRANSFER: CROSS_BORDER_NOTICE,
-            },
+            notices=self._notice_of,
             clock=clock or SystemClock(),
             vehicle=vehicle,
             os_permission=os_permission,
@@ -110,7 +106,7 @@ class Connect:
     def permission(self, purpose: Purpose = Purpose.NAVIGATION) -> Permission:
         """The present answer to *may I?*. Never prompts, never raises for consent; unknown means no (R1)."""
         try:
-            return self._opened().asking.permission(purpose)
+            return self._opened().view.permission(purpose)
         except StateError as error:
             return Permission(PermissionState.UNAVAILABLE, _reason_of(error))
 
@@ -138,6 +134,8 @@ class Connect:
         try:
             return self._opened().asking.request(purpose, precision, user_action)
         except StateError as error:
+            from concurrent.futures import Future
+
             future: Future[Permission] = Future()
             future.set_result(Permission(PermissionState.UNAVAILABLE, _reason_of(error)))
             return future
@@ -167,6 +165,8 @@ class Connect:
         """The way out of a locked state (R8): ends every grant, tells the service, keeps the old files aside,
         begins a new record. Raises :class:`StateError` when even that is impossible."""
         engine = self._opened()
+        from .protocol.reset import reset
+
         engine.keeper.call(lambda: reset(engine))
         self._engine, self._submitter = None, None
         engine.close()
@@ -249,6 +249,8 @@ class Connect:
         With a typed ``origin`` no permission is needed (R19). Without, it starts at the latest position of this
         process: at most 30 s old, else :class:`NoPosition`; needs a precise grant, else :class:`ConsentRequired`.
         """
+        from .protocol.routing import ask_route
+
         engine = self._opened()
         wanted = locale or self.config.locale or "en"
         if origin is not None:
@@ -285,7 +287,7 @@ class Connect:
 
     def wait_for_notices(self, timeout_s: float = 5.0) -> bool:
         """Wait until the service has acknowledged every withdrawal; true when it has."""
-        return self._opened(even_closed=True).wait_for_notices(timeout_s)
+        return self._opened(even_closed=True).works.wait_for_notices(timeout_s)
 
     def close(self) -> None:
         """Stop. Waits at most two seconds for a pending notice; sends no positions. Twice is once."""
@@ -317,6 +319,8 @@ class Connect:
         except StateError as error:
             reason = _reason_of(error)
         else:
+            from .protocol.submitting import Submitter
+
             self._submitter = Submitter(engine)
             return
         raise ConsentRequired(reason)
@@ -327,6 +331,11 @@ class Connect:
 
             self._vault = open_vault(self.config.vault, directory)
         return self._vault
+
+    def _notice_of(self, purpose: Purpose) -> Notice:
+        from .core.notices.default import CROSS_BORDER_NOTICE, DEFAULT_NOTICE
+
+        return CROSS_BORDER_NOTICE if purpose is Purpose.CROSS_BORDER_TRANSFER else self._notice or DEFAULT_NOTICE
 
     def _find_prompter(self) -> Prompter | None:
         if self._prompter is None and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():

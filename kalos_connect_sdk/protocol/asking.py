@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..core.lifecycle import Event
-from ..core.prompting import Ask, AskFacts, may_ask, motion, permission
+from ..core.prompting import Ask, AskFacts, may_ask, motion
 from ..model.consent import (
     Duration,
     Permission,
@@ -63,7 +63,7 @@ class Asking:
         keeper: Worker,
         view: View,
         granting: Granting,
-        notices: dict[Purpose, Notice],
+        notices: Callable[[Purpose], Notice],
         prompter: Callable[[], Prompter | None],
         simulated: bool,
         granted: Callable[[Purpose, int], None],
@@ -81,14 +81,6 @@ class Asking:
         self._lock = threading.Lock()
         self.cancelled = 0
         """Counts withdrawals of this process; a plain attribute, raised even in a signal handler."""
-
-    # -- the answer to *may I?* ------------------------------------------------------------------
-
-    def permission(self, purpose: Purpose, *, deferred: bool = False) -> Permission:
-        """The present permission, without asking anybody."""
-        decision = self._view.decide(purpose)
-        record = self._state.snapshot.records[purpose]
-        return permission(decision, record, has_prompter=self._prompter() is not None, deferred=deferred)
 
     def request(self, purpose: Purpose, precision: Precision, user_action: bool) -> Future[Permission]:
         """Ask when the rules allow; a request while a prompt of the purpose is open joins it."""
@@ -117,7 +109,7 @@ class Asking:
 
     def _ask(self, purpose: Purpose, precision: Precision, user_action: bool) -> Permission:
         self._keeper.call(lambda: self._state.reload(ask_vault=True))
-        present = self.permission(purpose)
+        present = self._view.permission(purpose)
         if present.granted:
             return self._already(present, purpose, precision)
         ask = self._may_ask(purpose, user_action)
@@ -125,7 +117,7 @@ class Asking:
             return self._not_asked(ask, purpose)
         lease = self._one_prompt(purpose)
         if lease is None:
-            return self.permission(purpose)  # another process asked: its answer counts
+            return self._view.permission(purpose)  # another process asked: its answer counts
         with lease:
             return self._prompt(purpose, precision)
 
@@ -185,7 +177,7 @@ class Asking:
 
     def _prompt(self, purpose: Purpose, precision: Precision) -> Permission:
         state = self._state
-        notice = self._notices[purpose]
+        notice = self._notices(purpose)
         shown = Shown(
             purpose=purpose,
             notice=notice,
@@ -203,7 +195,7 @@ class Asking:
         if closed is not None:
             event, reason = closed.event, closed.reason
             self._keeper.call(lambda: self._granting.note(event, purpose, reason))
-            deferred = self.permission(purpose, deferred=reason is Reason.DEFERRED)
+            deferred = self._view.permission(purpose, deferred=reason is Reason.DEFERRED)
             return deferred if deferred.reason is not Reason.NOT_ASKED else _because(deferred, reason)
         return self._record(shown, answer, precision)
 
@@ -215,17 +207,17 @@ class Asking:
             reason = self._keeper.call(lambda: self._granting.grant(shown, answer))
             if reason is Reason.ALLOWED:
                 return self._after_grant(purpose)
-            present = self.permission(purpose)
+            present = self._view.permission(purpose)
             return present if reason is Reason.WITHDRAWN else Permission(PermissionState.UNAVAILABLE, reason)
         event = Event.DENY if answer.choice is PromptChoice.DENY else Event.DISMISS
         reason = Reason.REFUSED if event is Event.DENY else Reason.DISMISSED
         self._keeper.call(lambda: self._granting.note(event, purpose, reason))
-        present = self.permission(purpose)
+        present = self._view.permission(purpose)
         return present if event is Event.DENY else _because(present, Reason.DISMISSED)
 
     def _after_grant(self, purpose: Purpose) -> Permission:
         self._view.changed()
-        present = self.permission(purpose)
+        present = self._view.permission(purpose)
         if present.granted:
             self._granted(purpose, present.epoch)
         return present

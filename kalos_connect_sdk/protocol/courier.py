@@ -47,7 +47,7 @@ class Courier:
         state: State,
         config: Config,
         keeper: Worker,
-        notices: dict[Purpose, Notice],
+        notices: Callable[[Purpose], Notice],
         client: Callable[[str], ServiceClient],
         end: Callable[[Purpose, Cause], None],
     ) -> None:
@@ -188,7 +188,7 @@ class Courier:
             record_id=record_id,
             purpose=purpose,
             events=grants[-1] if grants else [],
-            notice=self._notices[purpose],
+            notice=self._notices(purpose),
             public_key=secret.signing.public,
             service_region=self._config.service_region,
         )

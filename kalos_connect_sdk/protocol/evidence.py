@@ -37,7 +37,7 @@ def receipts(engine: Engine) -> list[Receipt]:
                 record_id=state.ledger.record_id(purpose),
                 purpose=purpose,
                 events=events,
-                notice=engine.parts.notices[purpose],
+                notice=engine.parts.notices(purpose),
                 public_key=secret.signing.public,
                 service_region=engine.parts.config.service_region,
             )

@@ -1,0 +1,110 @@
+"""The works: everything that asks, sends, tells and ends, wired together around one opened state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import KalosConnectError
+from ..model.consent import Purpose
+from ..model.reports import WithdrawalReport
+from .asking import Asking
+from .courier import Courier
+from .ending import CAUSES, Ending, Silence
+from .granting import Granting
+from .sending import Sender
+from .store import Store
+from .watching import Watcher
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+__all__ = ["Works"]
+
+_REGISTER_WAIT_S = 2.0
+_CLOSE_WAIT_S = 2.0
+_STOP_WAIT_S = 0.2
+
+
+class Works:
+    """Made and started on the keeper."""
+
+    def __init__(self, engine: Engine) -> None:
+        parts, state, keeper, view, link = engine.parts, engine.state, engine.keeper, engine.view, engine.link
+        config, notices = parts.config, parts.notices
+        self._parts = parts
+        self._keeper = keeper
+        self._state = state
+        self._unsubscribe: list[Callable[[], None]] = []
+        self.store = Store(state, keeper)
+        silence = Silence(cut=link.cut, take_cut=link.take_cut, forget=self.store.forget)
+        self.courier = Courier(state, config, keeper, notices, link.client, engine.end_because)
+        self.ending = Ending(state, silence, self.courier.wake)
+        granting = Granting(state, config, silence, self.ending)
+        self.asking = Asking(
+            state, config, keeper, view, granting, notices, parts.prompter, parts.simulated, self._registered_soon
+        )
+        self.sender = Sender(state, config, view, self.store, self.courier, link)
+        self.watcher = Watcher(state, view, link.cut, self._finish, self._keep_time, engine.end_because)
+
+    def start(self) -> None:
+        """Recover, then let the threads run."""
+        self.ending.recover()
+        self.courier.worker.start(self.courier.idle)
+        self.sender.worker.start(lambda: False)
+        self.watcher.start()
+        for port in (self._parts.vehicle, self._parts.os_permission):
+            if port is not None:
+                self._unsubscribe.append(port.subscribe(self.watcher.wake))
+        if any(row.awake for row in self._state.ledger.notices()):
+            self.courier.wake()
+
+    def withdraw(self, purposes: Sequence[Purpose], timeout_s: float, durable: bool) -> WithdrawalReport:
+        """On the keeper: the withdrawal whose tombstones the caller has written."""
+        return self.ending.end(purposes, CAUSES["subject"], timeout_s, tombstones_durable=durable)
+
+    def _finish(self) -> None:
+        """What another process left unfinished for a second: it died, or it is stopped (R5)."""
+        self._keeper.call(self.ending.recover)
+
+    def _keep_time(self) -> None:
+        self._keeper.call(self._state.keep_time)
+
+    def _registered_soon(self, purpose: Purpose, epoch: int) -> None:
+        """After a grant: tell the service, waiting at most two seconds; otherwise before the first send."""
+        if not self._parts.config.service_url:
+            return
+        reply = self.courier.worker.begin(lambda: self.courier.token(purpose, epoch))
+        try:
+            reply.get(_REGISTER_WAIT_S)
+        except (KalosConnectError, TimeoutError):
+            pass  # the grant stands; what was wrong is told before the first send
+
+    def wait_for_notices(self, timeout_s: float) -> bool:
+        """Try pending notices until none is left or the time is over; true when none is left."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            reply = self.courier.worker.begin(lambda: self.courier.deliver(ignore_backoff=True))
+            try:
+                if reply.get(max(0.0, deadline - time.monotonic())) == 0:
+                    return True
+            except (TimeoutError, KalosConnectError):
+                pass
+            if deadline - time.monotonic() < 0.2:
+                return False
+            self.courier.worker.nap(0.2)
+
+    def close(self) -> None:
+        """Wait at most two seconds for a pending notice, then stop the threads; the box stays, sealed."""
+        try:
+            if self.courier.pending():
+                self.wait_for_notices(_CLOSE_WAIT_S)
+        except KalosConnectError:
+            pass
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
+        self.watcher.stop()
+        self.sender.worker.stop(_STOP_WAIT_S)  # a request that hangs ends by its own deadline, and changes nothing
+        self.courier.worker.stop(_STOP_WAIT_S)
+        self._keeper.call(self.store.close)
