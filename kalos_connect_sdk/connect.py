@@ -155,10 +155,11 @@ class Connect:
             )
         purposes = list(Purpose) if purpose is None else [purpose]
         report = engine.withdraw(purposes, timeout_s)
-        if self._submitter is not None:
-            self._submitter.forget()
-        for drive in list(self._drives):
-            drive.consent_lost(Reason.WITHDRAWN)
+        if Purpose.NAVIGATION in purposes:
+            if self._submitter is not None:
+                self._submitter.forget()
+            for drive in list(self._drives):
+                drive.consent_lost(Reason.WITHDRAWN)
         return report
 
     def reset(self) -> None:
@@ -167,6 +168,8 @@ class Connect:
         engine = self._opened()
         from .protocol.reset import reset
 
+        for drive in list(self._drives):
+            drive.consent_lost(Reason.WITHDRAWN)
         engine.keeper.call(lambda: reset(engine))
         self._engine, self._submitter = None, None
         engine.close()

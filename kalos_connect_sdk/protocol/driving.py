@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from ..core.guidance import Guide
-from ..errors import ConsentRequired, KalosConnectError, SourceError, TransportError
+from ..errors import ConsentRequired, KalosConnectError, TransportError
 from ..model.decision import Reason
 from ..model.events import Arrived, ConsentLost, DriveEvent, DriveStats, Guidance, Progress, SourceLost
-from ..model.position import Position
+from ..model.position import Datum, Position
 from ..model.reports import FlushReport, Submission
 from ..model.route import Route
 from ..ports import LocationSource
@@ -139,8 +139,10 @@ class Drive:
                     break
         except ConsentRequired as error:
             self._lose(error.reason)
-        except (SourceError, KalosConnectError) as error:
+        except KalosConnectError as error:
             self._tell(SourceLost(str(error)))
+        except Exception:  # R10: the text of a foreign error may hold anything
+            self._tell(SourceLost("the source failed with an error of its own"))
         finally:
             self._read_all.set()
             self._work.set()
@@ -170,7 +172,8 @@ class Drive:
 
     def _guide_along(self, position: Position) -> None:
         assert self._guide is not None
-        step = self._guide.update(position.latitude, position.longitude)
+        here = position.to(Datum.WGS84)
+        step = self._guide.update(here.latitude, here.longitude)
         if step.arrived:
             if self._told != "arrived":
                 self._told = "arrived"
@@ -182,20 +185,20 @@ class Drive:
                 self._tell(Guidance(step.manoeuvre.instruction, step.distance_m))
 
     def _send(self) -> None:
-        pause_s = _LINGER_S
+        pause_s: float | None = _LINGER_S
         while self._lost_reason is None:
             self._work.wait(pause_s)
             self._work.clear()
             ending = self._read_all.is_set() or self._stopping.is_set()
             pause_s = self._flush(ending)
-            if ending and (pause_s == 0.0 or self._stopping.is_set()):
+            if pause_s is None or (ending and (pause_s == 0.0 or self._stopping.is_set())):
                 break
         self._over.set()
         with self._wanted:
             self._wanted.notify_all()
 
-    def _flush(self, ending: bool) -> float:
-        """One flush; seconds until the next is worthwhile, 0 when nothing is left."""
+    def _flush(self, ending: bool) -> float | None:
+        """One flush; seconds until the next is worthwhile, 0 when nothing is left, None when none is possible."""
         try:
             report = self._target.flush()
         except TransportError:
@@ -203,7 +206,9 @@ class Drive:
             return _LINGER_S
         except KalosConnectError as error:
             self._tell(SourceLost(str(error)))
-            return 0.0
+            self._stopping.set()  # the facade was closed: nothing can be sent any more
+            self._source.close()
+            return None
         self._tell_progress()
         if report.reason is not Reason.ALLOWED:
             self._lose(report.reason)
