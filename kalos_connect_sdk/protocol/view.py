@@ -162,9 +162,17 @@ class View:
         """
         return decide(self.facts(purpose, wanted, snapshot if snapshot is not None else self.snapshot()))
 
+    def certain(self, purpose: Purpose) -> Decision:
+        """The same, with the reason that was recorded: a tombstone says that it is over, the ledger says why."""
+        snapshot = self.snapshot()
+        decision = self.decide(purpose, snapshot=snapshot)
+        if decision.reason is Reason.WITHDRAWN and snapshot.records[purpose].status.active:
+            decision = self.decide(purpose, snapshot=self._refresh())
+        return decision
+
     def permission(self, purpose: Purpose, *, deferred: bool = False) -> Permission:
         """What an app sees, without asking anybody."""
-        decision = self.decide(purpose)
+        decision = self.certain(purpose)
         record = self._state.snapshot.records[purpose]
         return permission(decision, record, has_prompter=self._prompter() is not None, deferred=deferred)
 
@@ -193,7 +201,7 @@ class View:
     def _ask_in_full(self) -> tuple[Decision, bool]:
         self._last = None
         changes = self._changes
-        decision = self.decide(_NAVIGATION, snapshot=self._enough())
+        decision = self.certain(_NAVIGATION)
         border_open = self.border_open() if decision.allowed else False
         if not self._simulated:
             clearance = decision.clearance
@@ -203,13 +211,6 @@ class View:
             if changes != self._changes:
                 self._last = None
         return decision, border_open
-
-    def _enough(self) -> Snapshot | None:
-        """The snapshot at hand, when it knows the latest grant and that is over: no news can make it a yes."""
-        snapshot = self._state.snapshot
-        record = snapshot.records[_NAVIGATION]
-        over = record.status.active and self.ended(_NAVIGATION, record.epoch)
-        return snapshot if over and self._state.page.granted(_NAVIGATION) <= record.epoch else None
 
     def still_open(self, epoch: int) -> bool:
         """Checked for every piece of a body: the epoch is not over. Any thread, no lock, no system call."""
