@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from os import PathLike
@@ -61,6 +62,8 @@ class AsyncConnect:
 
     def __init__(self, app_id: str, **options: Any) -> None:
         self._connect = Connect(app_id, **options)
+        # R11: withdrawing waits for none of the calls that may fill the loop's own pool. No thread before it is used.
+        self._withdrawing = ThreadPoolExecutor(1, "kalos-withdraw")
 
     async def __aenter__(self) -> AsyncConnect:
         return self
@@ -89,7 +92,7 @@ class AsyncConnect:
     async def withdraw(self, purpose: Purpose | None = None, *, timeout_s: float = 5.0) -> WithdrawalReport:
         """See :meth:`Connect.withdraw`. Once begun it completes, whatever happens to the awaiting task."""
         work = asyncio.get_running_loop().run_in_executor(
-            None, partial(self._connect.withdraw, purpose, timeout_s=timeout_s)
+            self._withdrawing, partial(self._connect.withdraw, purpose, timeout_s=timeout_s)
         )
         return await asyncio.shield(work)
 

@@ -15,6 +15,7 @@ __all__ = ["Guide", "Step"]
 _METRES_PER_DEGREE = math.radians(1) * 6_371_008.8
 _ARRIVED_M = 25.0
 _OFF_ROUTE_M = 60.0
+_SAME_M = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,12 @@ class Guide:
         return Step(last, remaining, remaining, arrived, off_route)
 
     def _nearest(self, latitude: float, longitude: float) -> tuple[float, float]:
-        """(metres along, metres aside) of the nearest point of the line, looking at most 500 m back."""
+        """(metres along, metres aside) of the nearest point of the line, looking at most 500 m back.
+
+        Where the line passes the same place twice, the passage that is next on the way counts.
+        """
         scale = math.cos(math.radians(latitude)) * _METRES_PER_DEGREE
-        best_along, best_aside = 0.0, math.inf
+        near: list[tuple[float, float]] = []
         for index, ((lon_a, lat_a), (lon_b, lat_b)) in enumerate(zip(self._line, self._line[1:], strict=False)):
             if self._at[index + 1] < self._come_m - 500.0:
                 continue
@@ -71,9 +75,15 @@ class Guide:
             square = dx * dx + dy * dy
             share = 0.0 if square == 0 else min(1.0, max(0.0, -(ax * dx + ay * dy) / square))
             aside = math.hypot(ax + share * dx, ay + share * dy)
-            if aside < best_aside - 0.5:
-                best_along, best_aside = self._at[index] + share * math.sqrt(square), aside
-        return best_along, best_aside
+            near.append((aside, self._at[index] + share * math.sqrt(square)))
+        least = min(near)[0]
+        aside, along = min((each for each in near if each[0] <= least + _SAME_M), key=self._detour_m)
+        return along, aside
+
+    def _detour_m(self, passage: tuple[float, float]) -> float:
+        """How far off the way come a passage is; going back counts twice."""
+        ahead = passage[1] - self._come_m
+        return ahead if ahead >= 0 else -2 * ahead
 
 
 def _distance_m(lat_a: float, lon_a: float, lat_b: float, lon_b: float) -> float:

@@ -89,6 +89,7 @@ class Asking:
             if running is not None and not running.done():
                 return running
             future: Future[Permission] = Future()
+            future.set_running_or_notify_cancel()  # others may join it: nobody cancels it for all
             self._open[purpose] = future
         threading.Thread(
             target=self._resolve, args=(future, purpose, precision, user_action), name="kalos-prompt", daemon=True
@@ -97,7 +98,6 @@ class Asking:
 
     def _resolve(self, future: Future[Permission], purpose: Purpose, precision: Precision, user_action: bool) -> None:
         """A prompt always resolves: with a permission, or with the error that stopped it."""
-        future.set_running_or_notify_cancel()
         try:
             answer = self._ask(purpose, precision, user_action)
         except BaseException as error:  # it belongs to the caller
