@@ -84,8 +84,8 @@ _HOMES = {
 _WHERE = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "AssertedParked",
     "Arrived",
+    "AssertedParked",
     "AsyncConnect",
     "Clock",
     "ClockReading",

@@ -145,7 +145,7 @@ def _check(name: str, value: Any) -> Any:
         raise ConfigError(f"{name} must be text without control characters")
     if name == "service_url":
         origin_of(value)
-        if value.startswith("http:") and not is_loopback(value):
+        if urlsplit(value).scheme == "http" and not is_loopback(value):
             raise ConfigError(
                 "service_url uses plain http off loopback; write https://, or http:// with a literal loopback"
                 " address such as http://127.0.0.1:8787"

@@ -85,7 +85,7 @@ class Secret:
                     {str(key): str(value) for key, value in document["tokens"].items()},
                     {Purpose(key): int(value) for key, value in document["counters"].items()},
                 )
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
         if secret is None:
             raise VaultUnavailable("the vault's entry is not readable by this version; see kalos-connect doctor")

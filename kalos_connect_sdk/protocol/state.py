@@ -346,7 +346,7 @@ def _parsed(raw: bytes) -> dict[str, Any]:
     body: Any = None
     try:
         body = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     if not isinstance(body, dict):
         raise MalformedEvent("an event of the ledger is not a JSON object")
