@@ -54,11 +54,15 @@ class BoxFiles:
         self._folder = directory.path / FOLDER
 
     def paths(self) -> list[Path]:
-        """Every file there, boxes in the making included."""
+        """Every file there, boxes in the making included. Raises :class:`StorageFailure`."""
+        failure = None
         try:
             return [self._folder / name for name in os.listdir(self._folder)]
-        except FileNotFoundError:
-            return []
+        except (FileNotFoundError, NotADirectoryError):
+            return []  # no box was ever made here
+        except OSError as error:
+            failure = cause(error)
+        raise StorageFailure(f"the outbox cannot be read: {failure}")
 
     def begin(self, bound: tuple[int, int], key: bytes) -> tuple[Box, Held]:
         """A new box of ``bound`` = (epoch, generation). Raises :class:`StorageFailure`."""
