@@ -81,6 +81,8 @@ class Connect:
             os_permission=os_permission,
             open_vault=self._open_vault,
             prompter=self._find_prompter,
+            driving=self._driving,
+            consent_lost=self._consent_lost,
             simulated=simulated,
         )
         self._opening = threading.RLock()
@@ -155,12 +157,9 @@ class Connect:
             )
         purposes = list(Purpose) if purpose is None else [purpose]
         report = engine.withdraw(purposes, timeout_s)
-        if Purpose.NAVIGATION in purposes:
-            if self._submitter is not None:
-                self._submitter.forget()
-            for drive in list(self._drives):
-                drive.consent_lost(Reason.WITHDRAWN)
-        return report
+        if Purpose.NAVIGATION in purposes and self._submitter is not None:
+            self._submitter.forget()
+        return report  # running drives are told by the watcher: a signal handler may be our caller
 
     def reset(self) -> None:
         """The way out of a locked state (R8): ends every grant, tells the service, keeps the old files aside,
@@ -339,6 +338,15 @@ class Connect:
         from .core.notices.default import CROSS_BORDER_NOTICE, DEFAULT_NOTICE
 
         return CROSS_BORDER_NOTICE if purpose is Purpose.CROSS_BORDER_TRANSFER else self._notice or DEFAULT_NOTICE
+
+    def _driving(self) -> bool:
+        return any(drive.running for drive in list(self._drives))
+
+    def _consent_lost(self, reason: Reason) -> None:
+        if self._submitter is not None:
+            self._submitter.forget()
+        for drive in list(self._drives):
+            drive.consent_lost(reason)
 
     def _find_prompter(self) -> Prompter | None:
         if self._prompter is None and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():

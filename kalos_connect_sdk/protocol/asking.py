@@ -41,6 +41,7 @@ __all__ = ["PROMPT_DEADLINE_S", "Asking"]
 
 PROMPT_DEADLINE_S = 120.0
 _LOOK_S = 0.05
+_CLOSE_WAIT_S = 1.0
 _DURATIONS = (Duration.THIS_DRIVE, Duration.days(7), Duration.UNTIL_WITHDRAWN)
 
 
@@ -96,6 +97,15 @@ class Asking:
         ).start()
         return future
 
+    def close(self) -> None:
+        """Close open prompts; each resolves, within a moment."""
+        self.cancelled += 1
+        for future in list(self._open.values()):
+            try:
+                future.exception(timeout=_CLOSE_WAIT_S)
+            except TimeoutError:
+                pass
+
     def _resolve(self, future: Future[Permission], purpose: Purpose, precision: Precision, user_action: bool) -> None:
         """A prompt always resolves: with a permission, or with the error that stopped it."""
         try:
@@ -123,7 +133,10 @@ class Asking:
 
     def _already(self, present: Permission, purpose: Purpose, precision: Precision) -> Permission:
         if precision is Precision.APPROXIMATE and present.precision is Precision.PRECISE:
-            reason = self._keeper.call(lambda: self._granting.downgrade(purpose))
+            withdrawals = self._state.page.withdrawals(purpose)
+            if not self._view.permission(purpose).granted:
+                return self._view.permission(purpose)
+            reason = self._keeper.call(lambda: self._granting.downgrade(purpose, withdrawals))
             if reason is not Reason.ALLOWED:
                 return Permission(PermissionState.UNAVAILABLE, reason)
             return self._after_grant(purpose)

@@ -17,7 +17,7 @@ from ..config import Config
 from ..core.record import registration_message, render, split_grants
 from ..core.retry import Action, Outcome, backoff_s, notice_outcome, outcome
 from ..crypto.encoding import b64
-from ..errors import ConfigError, ServiceRefused, StateError, TransportError
+from ..errors import ConfigError, ServiceRefused, StateError, StateUnreadable, TransportError
 from ..model.consent import Purpose, RecordState
 from ..model.notice import Notice
 from ..storage.failure import StorageFailure
@@ -129,6 +129,13 @@ class Courier:
         except StorageFailure:
             pass  # it stays, is sent again, and has its effect once
 
+    def hear(self, url: str) -> None:
+        """Ask for nothing in particular: the answer's date counts (R13)."""
+        try:
+            self._client(url).notice(self._config.locale)
+        except TransportError:
+            pass  # the clock stays untrusted until somebody answers
+
     # -- registration ----------------------------------------------------------------------------
 
     def token(self, purpose: Purpose, epoch: int, *, refused: str | None = None) -> str:
@@ -183,6 +190,8 @@ class Courier:
         state = self._state
         secret = state.ensure_secret()
         bodies = [json.loads(row.body) for row in state.ledger.events()]
+        if state.snapshot.records[purpose].epoch != epoch:
+            raise StateUnreadable("the ledger does not hold the grant that is to be registered")
         grants = split_grants([body for body in bodies if body.get("purpose") == purpose.value])
         record = render(
             record_id=record_id,

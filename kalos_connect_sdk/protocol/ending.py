@@ -2,15 +2,18 @@
 
 The order is the one of ``docs/protocol/consent.pml``; the numbers below are its steps. Runs on the
 keeper. What cannot finish in time is kept in ``unfinished`` and tried again until it is done.
+
+- A tombstone that is on disk is the withdrawal: when nobody holds the barrier, the ledger's events of steps 3
+  and 6 are one commit.
+- Behind the barrier the record is read once more: an Allow that another process was committing meanwhile is
+  ended too, whatever this process knew of it (R11).
 """
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from ..core.lifecycle import Event
 from ..errors import StateError
@@ -21,8 +24,11 @@ from ..storage.failure import StorageFailure
 from ..storage.locks import Lease
 from ..storage.outbox import Outbox
 from .state import State
+from .tally import Tally, report_of
 
 __all__ = ["CAUSES", "Cause", "Ending", "Silence"]
+
+_VAULT_AGAIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ CAUSES = {
 }
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Silence:
     """What this process stops: the requests in flight and the box of sealed positions in memory."""
 
@@ -59,18 +65,7 @@ class Silence:
     take_cut: Callable[[], tuple[int, int]]
     """What was cut since this was last asked: (aborted, possibly delivered)."""
     forget: Callable[[], int]
-    """Close this process's box; returns the positions it held that are on no file."""
-
-
-@dataclass(slots=True)
-class _Tally:
-    dropped: int = 0
-    aborted: int = 0
-    possibly_delivered: int = 0
-    durable: bool = True
-    remaining: list[str] = field(default_factory=list)
-    holders: tuple[int, ...] = ()
-    granted: bool = False
+    """Drop this process's box; returns the positions it held."""
 
 
 class Ending:
@@ -80,154 +75,173 @@ class Ending:
         self._state = state
         self._silence = silence
         self._wake_courier = courier_wake
-        self.unfinished: dict[Purpose, Cause] = {}
-        self.vault_behind = False
+        self.unfinished: dict[Purpose, tuple[int, Cause]] = {}
+        """What is not finished: up to which epoch, and why. A later grant is none of its business."""
+        self._orphans = False
+        self._vault_due: float | None = None
 
     def end(
-        self, purposes: Sequence[Purpose], cause: Cause, timeout_s: float, *, tombstones_durable: bool = True
+        self,
+        purposes: Sequence[Purpose],
+        cause: Cause,
+        timeout_s: float,
+        *,
+        written: Mapping[Purpose, tuple[int, bool]] | None = None,
     ) -> WithdrawalReport:
-        """End the grants of ``purposes`` and drop what they covered; never waits for the network."""
-        started = time.monotonic()
-        tally = _Tally(durable=tombstones_durable)
-        self._silence.cut()
-        self._record(purposes, cause, tally)
-        self._drop(purposes, cause, tally, started + timeout_s)
-        aborted, possibly = self._silence.take_cut()
-        tally.aborted += aborted
-        tally.possibly_delivered += possibly
-        self._wake_courier()
-        return self._report(tally, time.monotonic() - started)
+        """End the grants of ``purposes`` and drop what they covered; never waits for the network, never raises.
 
-    def _record(self, purposes: Sequence[Purpose], cause: Cause, tally: _Tally) -> None:
-        """Steps 2 and 3: tombstones and RAM counters, then one commit {ended, notices awake}."""
+        ``written``: tombstones that the caller has written already, and whether they are on disk.
+        """
+        started = time.monotonic()
+        tally = Tally()
+        self._silence.cut()
+        try:
+            due = self._tombstones(purposes, cause, tally, written or {})
+            for purpose, epoch in due.items():
+                self.unfinished[purpose] = (epoch, cause)
+            self._drop(due, cause, tally, started + timeout_s)
+        except StateError as error:
+            tally.remaining.append(str(error))
+        finally:
+            self._wake_courier()
+        tally.take(self._silence.take_cut())
+        return report_of(self._state, tally, not any(p in self.unfinished for p in purposes), started)
+
+    # -- steps 2 and 3 ---------------------------------------------------------------------------
+
+    def _tombstones(
+        self, purposes: Iterable[Purpose], cause: Cause, tally: Tally, written: Mapping[Purpose, tuple[int, bool]]
+    ) -> dict[Purpose, int]:
+        """Step 2: make the end visible, with the counter in RAM. What is to be ended, and up to which epoch."""
         state = self._state
-        if cause.event is not Event.WITHDRAW:  # only what was judged: a newer grant of another process stays
-            records = state.reload().records
-            purposes = [purpose for purpose in purposes if records[purpose].status.active]
+        due: dict[Purpose, int] = {}
         for purpose in purposes:
+            record = state.snapshot.records[purpose]
+            epoch = record.epoch
             if cause.event is Event.WITHDRAW:
                 state.page.count_withdrawal(purpose)  # voids an Allow that is on its way (R11)
-            epoch = max(state.page.granted(purpose), state.snapshot.records[purpose].epoch)
+                epoch = max(state.page.granted(purpose), epoch)
+            elif not record.status.active:
+                continue
+            due[purpose] = epoch
             if not epoch:
                 continue
             tally.granted = True
-            if not state.page.ended(purpose, epoch):
-                tally.durable = state.page.end(purpose, epoch) and tally.durable
-            self._raise_ram_counter(purpose, epoch, tally)
-        try:
-            self.commit_ends(purposes, cause)
-            tally.durable = True
-        except StorageFailure:
-            tally.remaining.append("the ledger entry (no space or no disk); the tombstone stands for it")
+            there, on_disk = written.get(purpose, (0, False))
+            if there < epoch:
+                on_disk = state.page.end(purpose, epoch)  # again, if it is there: who wrote it may not have synced it
+            tally.tombstones_durable = on_disk and tally.tombstones_durable
+            try:
+                state.keys.raise_counter(purpose, epoch)
+            except StorageFailure:
+                tally.remaining.append("the counter in RAM")
+        return due
 
-    def _raise_ram_counter(self, purpose: Purpose, epoch: int, tally: _Tally) -> None:
-        try:
-            self._state.keys.raise_counter(purpose, epoch)
-        except StorageFailure:
-            tally.remaining.append("the counter in RAM")
+    def commit_ends(
+        self, due: Mapping[Purpose, int], cause: Cause, *, erased: bool = False, audit: bool = False
+    ) -> bool:
+        """Steps 3 and 6: {ended, notice awake} and {erased}; an audit event where nothing was active.
 
-    def commit_ends(self, purposes: Sequence[Purpose], cause: Cause) -> None:
-        """Step 3: {ended, notice awake} in one commit; an audit event where nothing was active.
-
-        Raises :class:`StorageFailure`. A history that does not verify is left as it is (R8), but its notices wake.
+        True when every end is in the ledger. Raises :class:`StateError`. A history that does not verify is left as
+        it is (R8), but its notices wake.
         """
         state = self._state
         records = state.reload().records
         wake = [
-            (row.notice_id, _stamp(state))
+            (row.notice_id, state.stamp())
             for row in state.ledger.notices()
-            if not row.awake and row.purpose in purposes and state.page.ended(row.purpose, row.epoch)
+            if not row.awake and row.purpose in due and state.page.ended(row.purpose, row.epoch)
         ]
         if state.unreadable is Reason.STATE_UNREADABLE:
             state.ledger.commit(wake=wake)
-            return
+            return False
         bodies = []
-        for purpose in purposes:
+        for purpose, epoch in due.items():
             record = records[purpose]
+            if record.epoch > epoch:
+                continue
             if record.status.active:
                 kind, reason = cause.event.value, cause.reason
                 bodies.append(state.event(kind, purpose, record.epoch, cause=cause.who, reason=reason))
-            elif cause.event is Event.WITHDRAW:
+            elif cause.event is Event.WITHDRAW and audit:
                 bodies.append(state.event("withdraw-again", purpose, record.epoch, cause=cause.who))
+            if erased and record.epoch > record.erased_epoch:
+                bodies.append(state.event("erased", purpose, record.epoch))
         if bodies or wake:
-            state.commit(bodies, wake=wake)
+            behind = {"vault_behind": "1"} if any(body["kind"] == cause.event.value for body in bodies) else None
+            state.commit(bodies, wake=wake, meta=behind)
+        return not any(state.snapshot.records[p].status.active for p, e in due.items() if e)
+
+    def _record(self, due: Mapping[Purpose, int], cause: Cause, tally: Tally, *, erased: bool = False) -> None:
+        try:
+            tally.recorded = self.commit_ends(due, cause, erased=erased, audit=not tally.audited)
+            tally.audited = True
+        except StateError:
+            tally.recorded = False
+        if not tally.recorded and tally.granted:
+            tally.remaining.append("the ledger entry; the tombstone stands for it")
 
     # -- steps 4 to 6 ----------------------------------------------------------------------------
 
-    def _drop(self, purposes: Sequence[Purpose], cause: Cause, tally: _Tally, deadline: float) -> None:
+    def _drop(self, due: dict[Purpose, int], cause: Cause, tally: Tally, deadline: float) -> None:
         barrier = self._state.barrier
-        lease = barrier.exclusive(0)
+        lease = barrier.exclusive(0) if tally.tombstones_durable else None
         if lease is None:
-            tally.possibly_delivered += sum(1 for pid in barrier.holders() if pid != os.getpid())
+            self._record(due, cause, tally)
+            lease = barrier.exclusive(0)
+        if lease is None:
+            tally.count_holders(barrier.holders())
             lease = barrier.exclusive(max(0.0, deadline - time.monotonic()))
         if lease is None:
             tally.holders = barrier.holders()
             tally.remaining.append("waiting for the named programs to let go, then erasing the buffered positions")
-            self.unfinished.update(dict.fromkeys(purposes, cause))
             return
-        self._erase(purposes, lease, tally)
+        self._erase(due, cause, lease, tally)
 
-    def _erase(self, purposes: Sequence[Purpose], lease: Lease, tally: _Tally) -> None:
+    def _erase(self, due: dict[Purpose, int], cause: Cause, lease: Lease, tally: Tally) -> None:
+        """Behind the barrier: nobody sends, nobody grants."""
         state = self._state
         with lease:
-            tally.dropped += self._silence.forget()
-            epoch = max(state.page.granted(Purpose.NAVIGATION), state.snapshot.records[Purpose.NAVIGATION].epoch)
-            gone = False
-            try:
-                gone = state.keys.destroy(epoch)
-                tally.dropped += Outbox.drop_all_files(state.directory)
-            except StorageFailure:
-                gone = False
-            if not gone:
+            state.reload()
+            due.update(self._slipped_in(due, cause, tally))
+            if not self._destroy(due, tally):
                 tally.remaining.append("destroying the data key")
-                self.unfinished.update(dict.fromkeys(purposes, CAUSES["subject"]))
                 return
-            self._commit_erased(purposes, tally)
-            for purpose in purposes:
+            tally.remaining = [item for item in tally.remaining if not item.startswith("the ledger entry")]
+            self._record(due, cause, tally, erased=True)
+            for purpose in due:
                 self.unfinished.pop(purpose, None)
-        self.vault_behind = True
+        self._vault_due = 0.0
 
-    def _commit_erased(self, purposes: Sequence[Purpose], tally: _Tally) -> None:
+    def _destroy(self, due: Mapping[Purpose, int], tally: Tally) -> bool:
+        """R4: the data keys, verified, then the ciphertext. Another purpose's end drops what it covered: all of it."""
         state = self._state
-        bodies = []
-        for purpose in purposes:
-            record = state.snapshot.records[purpose]
-            if record.epoch > record.erased_epoch and not record.status.active:
-                bodies.append(state.event("erased", purpose, record.epoch))
-        if not bodies or state.unreadable is Reason.STATE_UNREADABLE:
-            return
+        present = max(state.page.granted(Purpose.NAVIGATION), state.snapshot.records[Purpose.NAVIGATION].epoch)
+        epoch = due.get(Purpose.NAVIGATION, present)
+        if epoch < present:
+            return True  # a later grant has finished this drop (R6), and what it buffered is its own
+        tally.dropped += self._silence.forget()
         try:
-            state.commit(bodies)
+            gone = state.keys.destroy(epoch)
+            tally.dropped += Outbox.drop_all_files(state.directory)
         except StorageFailure:
-            tally.remaining.append("the ledger entry that the drop is done")
+            return False
+        return gone
 
-    def _report(self, tally: _Tally, elapsed_s: float) -> WithdrawalReport:
+    def _slipped_in(self, due: Mapping[Purpose, int], cause: Cause, tally: Tally) -> dict[Purpose, int]:
+        """R11: a grant that was being committed while we withdrew is withdrawn as well."""
+        if cause.event is not Event.WITHDRAW:
+            return {}
         state = self._state
-        complete = not self.unfinished
-        pending = False
-        try:
-            pending = any(row.awake for row in state.ledger.notices())
-        except StateError:
-            pending = tally.granted
-        detail = "No precise position leaves this device any more, and what was buffered is gone."
-        if not complete:
-            detail = "Recorded. Some programs could not be stopped yet; it goes on in the background."
-        elif not tally.granted:
-            detail = "Nothing had been granted; nothing leaves this device."
-        elif tally.possibly_delivered:
-            detail += f" {tally.possibly_delivered} request(s) cut in flight may have reached the service."
-        return WithdrawalReport(
-            complete=complete,
-            dropped=tally.dropped,
-            aborted=tally.aborted,
-            possibly_delivered=tally.possibly_delivered,
-            notice="pending" if pending else ("delivered" if tally.granted else "none"),
-            holders=tally.holders,
-            durable=tally.durable,
-            remaining=tuple(tally.remaining),
-            elapsed_s=elapsed_s,
-            detail=detail,
-        )
+        late = [
+            purpose
+            for purpose, epoch in due.items()
+            if max(state.page.granted(purpose), state.snapshot.records[purpose].epoch) > epoch
+        ]
+        slipped = self._tombstones(late, cause, tally, {})
+        if slipped:
+            self._silence.cut()
+        return slipped
 
     # -- recovery and background -----------------------------------------------------------------
 
@@ -237,15 +251,26 @@ class Ending:
         self._wake_forgotten()
         for purpose in Purpose:
             record = state.snapshot.records[purpose]
-            if state.unreadable is not None and not (record.status.active and state.page.ended(purpose, record.epoch)):
+            ended = record.status.active and state.page.ended(purpose, record.epoch)
+            if state.unreadable is not None and not ended:
                 continue
-            if record.status.active and state.page.ended(purpose, record.epoch):
-                self.unfinished.setdefault(purpose, CAUSES["subject"])
+            if ended or (not record.status.active and record.epoch > record.erased_epoch):
+                self.unfinished.setdefault(purpose, (record.epoch, CAUSES["subject"]))
             elif record.status.active and state.dead_run(purpose):
-                self.unfinished.setdefault(purpose, CAUSES["run"])
-            elif not record.status.active and record.epoch > record.erased_epoch:
-                self.unfinished.setdefault(purpose, CAUSES["subject"])
+                self.unfinished.setdefault(purpose, (record.epoch, CAUSES["run"]))
+        self._orphans = state.unreadable is None and self._has_orphans()
+        if state.ledger.meta("vault_behind") == "1":
+            self._vault_due = 0.0
         self.settle()
+
+    def _has_orphans(self) -> bool:
+        """A data key, or ciphertext, that belongs to no grant that can be used (R4)."""
+        state = self._state
+        record = state.snapshot.records[Purpose.NAVIGATION]
+        ram = state.keys.read()
+        if ram is not None and ram.key is not None and not (record.status.active and ram.epoch == record.epoch):
+            return True
+        return not record.status.active and any((state.directory.path / "outbox").glob("*.box"))
 
     def _wake_forgotten(self) -> None:
         """A notice whose epoch has a tombstone is due, whatever its row says (R5)."""
@@ -254,54 +279,47 @@ class Ending:
             asleep = [row for row in state.ledger.notices() if not row.awake]
             due = [row for row in asleep if state.page.ended(row.purpose, row.epoch)]
             if due:
-                state.ledger.commit(wake=[(row.notice_id, _stamp(state)) for row in due])
+                state.ledger.commit(wake=[(row.notice_id, state.stamp()) for row in due])
         except StateError:
             pass  # it is tried again at the next opening
 
     def settle(self) -> bool:
         """One attempt at what is unfinished; true while something is left."""
-        if self.unfinished:
-            tally = _Tally()
+        if self.unfinished or self._orphans:
             self._silence.cut()
-            for purpose, cause in list(self.unfinished.items()):
-                self._record_again(purpose, cause, tally)
             lease = self._state.barrier.exclusive(0)
             if lease is not None:
-                self._erase(list(self.unfinished), lease, tally)
+                self._finish(lease)
                 self._wake_courier()
-        if self.vault_behind:
-            self._raise_vault_counters()
-        return bool(self.unfinished)
+        if self._vault_due is not None and time.monotonic() >= self._vault_due:
+            self.raise_vault_counters()
+        return bool(self.unfinished) or self._orphans
 
-    def _record_again(self, purpose: Purpose, cause: Cause, tally: _Tally) -> None:
-        """What a crash, or a full disk, left unrecorded."""
+    def _finish(self, lease: Lease) -> None:
+        with lease:
+            records = self._state.reload().records
+            for purpose, (epoch, _) in list(self.unfinished.items()):
+                if records[purpose].epoch > epoch:  # a later grant has finished the drop (R6)
+                    del self.unfinished[purpose]
+            for purpose, (epoch, cause) in list(self.unfinished.items()):
+                tally = Tally()
+                due = {purpose: epoch}
+                if epoch and not self._state.page.ended(purpose, epoch):
+                    self._tombstones([purpose], cause, tally, {})
+                self._erase(due, cause, lease, tally)
+                return  # one a round: the lease is let go with it
+            if self._orphans and self._has_orphans():
+                ram = self._state.keys.read()
+                self._silence.forget()
+                self._orphans = not self._state.keys.destroy(ram.epoch if ram is not None else 0)
+                Outbox.drop_all_files(self._state.directory)
+            else:
+                self._orphans = False
+
+    def raise_vault_counters(self) -> None:
+        """R7, step 5: the vault's counter follows as soon as the vault can be reached, in this run or a later one."""
         state = self._state
-        record = state.reload().records[purpose]
-        if not record.status.active:
-            return
-        if not state.page.ended(purpose, record.epoch):
-            state.page.end(purpose, record.epoch)
-        self._raise_ram_counter(purpose, record.epoch, tally)
-        try:
-            self.commit_ends([purpose], cause)
-        except StorageFailure:
-            pass  # tried again while it stays unfinished
-
-    def _raise_vault_counters(self) -> None:
-        """R7, step 5: the vault's counter follows when the vault can be reached; the next open tries again."""
-        state = self._state
-        self.vault_behind = False
-        if state.secret is None:
-            return
-        ended = {
-            purpose: record.epoch
-            for purpose, record in state.snapshot.records.items()
-            if record.epoch and not record.status.active
-        }
-        raised = state.secret.raised(ended)
-        if raised is not state.secret:
-            state.save_secret(raised)
-
-
-def _stamp(state: State) -> str:
-    return datetime.fromtimestamp(state.now().wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._vault_due = None
+        ended = {p: r.epoch for p, r in state.snapshot.records.items() if r.epoch and not r.status.active}
+        if not state.raise_vault(ended):
+            self._vault_due = time.monotonic() + _VAULT_AGAIN_S

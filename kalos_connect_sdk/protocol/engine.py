@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..model.consent import Purpose
+from ..model.decision import Reason
 from ..model.notice import Notice
 from ..model.reports import WithdrawalReport
 from ..ports import Clock, OsPermission, Prompter, Vault, VehicleSignals
@@ -51,6 +52,10 @@ class Parts:
     os_permission: OsPermission | None
     open_vault: Callable[[StateDirectory], Vault]
     prompter: Callable[[], Prompter | None]
+    driving: Callable[[], bool]
+    """Whether a drive is running."""
+    consent_lost: Callable[[Reason], None]
+    """Tells running drives; called on an SDK thread."""
     simulated: bool = False
 
 
@@ -67,7 +72,7 @@ class Engine:
         except BaseException:
             self.keeper.stop()
             raise
-        self.link = Link(parts.config)
+        self.link = Link(parts.config, self._heard_time)
         self.view = View(
             parts.config,
             parts.notices,
@@ -153,6 +158,11 @@ class Engine:
         """The watcher thread."""
         return self.works.watcher
 
+    def _heard_time(self, wall_s: float) -> None:
+        """A TLS-verified answer said what time it is (R13)."""
+        if not self.state.now().confirmed:
+            self.keeper.post(lambda: self.state.confirm_time(wall_s))
+
     # -- ends ------------------------------------------------------------------------------------
 
     def end_because(self, purpose: Purpose, cause: Cause) -> None:
@@ -163,18 +173,17 @@ class Engine:
     def withdraw(self, purposes: Sequence[Purpose], timeout_s: float) -> WithdrawalReport:
         """Withdraw. Waits for no lock of this process: a signal handler may be the caller (R11)."""
         started = time.monotonic()
-        durable = True
+        written: dict[Purpose, tuple[int, bool]] = {}
         state = self.state
         for purpose in purposes:
             epoch = max(state.page.granted(purpose), state.snapshot.records[purpose].epoch)
             if epoch:
                 self.view.latch[purpose] = max(self.view.latch[purpose], epoch)
-                if not state.page.ended(purpose, epoch):
-                    durable = state.page.end(purpose, epoch) and durable
+                written[purpose] = (epoch, state.page.end(purpose, epoch))
         self.view.changed()
         if self._works is not None:
             self._works.asking.cancelled += 1
-        reply = self.keeper.begin(lambda: self.works.withdraw(purposes, timeout_s, durable))
+        reply = self.keeper.begin(lambda: self.works.withdraw(purposes, timeout_s, written))
         late = False
         try:
             return reply.get(max(0.0, timeout_s) + _GRACE_S)
@@ -183,7 +192,7 @@ class Engine:
         assert late
         return WithdrawalReport(
             complete=False,
-            durable=durable,
+            durable=all(on_disk for _, on_disk in written.values()),
             notice="pending",
             holders=state.barrier.holders(),
             remaining=("waiting for an earlier task of this program; it goes on in the background",),

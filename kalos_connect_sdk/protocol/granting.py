@@ -76,7 +76,10 @@ class Granting:
             if state.rolled_back(shown.purpose):
                 return Reason.STATE_ROLLED_BACK
             if record.status.active and state.page.ended(shown.purpose, record.epoch):
-                self._ending.commit_ends([shown.purpose], CAUSES["subject"])  # a tombstone that stood alone
+                try:  # a tombstone that stood alone
+                    self._ending.commit_ends({shown.purpose: record.epoch}, CAUSES["subject"])
+                except StorageFailure:
+                    return Reason.STATE_UNREADABLE
                 record = state.snapshot.records[shown.purpose]
             event = Event.AMEND if record.status.active else Event.ALLOW
             if record.status.active and record.terms and record.terms.notice_sha256 != _sha(shown):
@@ -90,7 +93,7 @@ class Granting:
                 return Reason.STATE_UNREADABLE
         return Reason.ALLOWED
 
-    def downgrade(self, purpose: Purpose) -> Reason:
+    def downgrade(self, purpose: Purpose, withdrawals: int) -> Reason:
         """Precise to approximate without a prompt: a new epoch, and buffered precise positions are dropped (R15)."""
         state = self._state
         lease = state.barrier.exclusive(_LOCK_WAIT_S)
@@ -100,6 +103,8 @@ class Granting:
             record = state.reload().records[purpose]
             if not record.status.active or record.terms is None or state.unreadable is not None:
                 return state.unreadable or Reason.NOT_ASKED
+            if state.page.withdrawals(purpose) != withdrawals or state.page.ended(purpose, record.epoch):
+                return Reason.WITHDRAWN  # R11: it ended while we came to this
             try:
                 self._finish_drop(purpose)
                 terms = replace(record.terms, precision=Precision.APPROXIMATE, receipt_id=secrets.token_hex(16))
@@ -126,6 +131,7 @@ class Granting:
             if not state.keys.destroy(state.snapshot.records[Purpose.NAVIGATION].epoch):
                 raise StorageFailure("the data key could not be destroyed")
             Outbox.drop_all_files(state.directory)
+        self._ending.unfinished.pop(purpose, None)
 
     def _commit(self, shown: Shown, answer: PromptAnswer, event: Event) -> None:
         state = self._state
@@ -173,6 +179,9 @@ class Granting:
             secret.counter(purpose),
             ram.counters.get(purpose, 0) if ram else 0,
         )
+        ended = {p: r.epoch for p, r in state.snapshot.records.items() if r.epoch and not r.status.active}
+        if secret.raised(ended) is not secret:  # R7: what could not be told to the vault when it ended
+            state.save_secret(secret.raised(ended))
         state.page.set_granted(purpose, epoch)
         record_id = state.ledger.record_id(purpose)
         superseded = [row.notice_id for row in state.ledger.notices() if row.purpose is purpose and not row.awake]

@@ -17,6 +17,8 @@ _this_run_lock = threading.Lock()
 
 
 def _forget_in_child() -> None:
+    global _this_run_lock
+    _this_run_lock = threading.Lock()  # another thread may have held it
     _this_run.clear()
 
 
@@ -60,10 +62,10 @@ class Identity:
             raise VaultUnavailable(problem)
         return None
 
-    def create(self) -> Secret:
+    def create(self, *, this_run_only: bool = False) -> Secret:
         """A new secret, kept in the vault or, when that is unusable, for this run only (R9)."""
         secret = Secret.new()
-        self.persistent = self._store(secret)
+        self.persistent = not this_run_only and self._store(secret)
         if not self.persistent:
             with _this_run_lock:
                 _this_run[self._slot] = secret

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -19,8 +20,9 @@ __all__ = ["Link"]
 class Link:
     """One door and the clients behind it; cuts every flight on demand."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, on_date: Callable[[float], None]) -> None:
         self._config = config
+        self._on_date = on_date
         self._lock = threading.Lock()
         self._door: Door | None = None
         self._clients: dict[str, ServiceClient] = {}
@@ -41,6 +43,7 @@ class Link:
                     timeout_s=self._config.timeout_s,
                     ca_bundle=str(self._config.ca_bundle) if self._config.ca_bundle else None,
                     proxy=self._config.proxy,
+                    on_date=self._on_date,
                 )
             if url not in self._clients:
                 self._clients[url] = ServiceClient(self._door, url)

@@ -38,7 +38,9 @@ def reset(engine: Engine) -> None:
 
 def _pending(engine: Engine) -> list[NoticeRow]:
     try:
-        return [row for row in engine.state.ledger.notices() if row.awake]
+        rows = engine.state.ledger.notices()
+        due = [row for row in rows if row.awake or engine.state.page.ended(row.purpose, row.epoch)]
+        return [row._replace(awake=True, withdrawn_at=row.withdrawn_at or engine.state.stamp()) for row in due]
     except StateError:
         return []  # the ledger cannot be read at all: its archive keeps what it holds
 

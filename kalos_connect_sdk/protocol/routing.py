@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from ..core.borders import in_mainland_china
 from ..core.gate import Clearance
 from ..core.wire import MalformedDocument, consent_member, route_from_geojson, route_request
 from ..errors import ConsentRequired, ServiceRefused, ServiceUnreachable, TransportError
@@ -39,6 +40,9 @@ def _from_here(engine: Engine, epoch: int, origin: Place, to: Place, locale: str
         try:
             token = courier.worker.call(partial(courier.token, Purpose.NAVIGATION, epoch, refused=refused))
             return _ask_once(engine, epoch, origin, to, locale, url, token)
+        except _Stale:
+            engine.view.snapshot()
+            continue
         except TransportError as error:
             failure = error
         problem = failure.problem if isinstance(failure, ServiceRefused) else {}
@@ -66,9 +70,13 @@ def _ask_once(engine: Engine, epoch: int, origin: Place, to: Place, locale: str,
     engine.link.flights().add(flight)
     try:
         snapshot = engine.state.snapshot
+        if snapshot.version != engine.state.page.version:
+            raise _Stale  # something changed since: let go of the lock and look again
         decision = engine.view.decide(Purpose.NAVIGATION, snapshot=snapshot)
         if decision.clearance is None or decision.clearance.epoch != epoch:
             raise ConsentRequired(decision.reason if decision.clearance is None else Reason.WITHDRAWN)
+        if in_mainland_china(origin.latitude, origin.longitude) and not engine.view.border_open(snapshot):
+            raise ConsentRequired(Reason.CROSS_BORDER)  # R16
         terms = snapshot.records[Purpose.NAVIGATION].terms
         sha = terms.notice_sha256 if terms else ""
         member = consent_member(engine.store.record_id, epoch, Purpose.NAVIGATION.value, Precision.PRECISE.value, sha)
@@ -77,6 +85,10 @@ def _ask_once(engine: Engine, epoch: int, origin: Place, to: Place, locale: str,
     finally:
         engine.link.landed(flight)
         lease.release()
+
+
+class _Stale(Exception):
+    """What is known of consent is older than the page."""
 
 
 def _route(document: dict[str, Any]) -> Route:

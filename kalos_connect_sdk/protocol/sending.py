@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..config import Config
+from ..core.borders import in_mainland_china
 from ..core.gate import Clearance
 from ..core.outbox import BatchProgress, Done, Wait, after_failure, next_task
-from ..core.packing import accepted_ms_of
+from ..core.packing import accepted_ms_of, unpack
 from ..core.retry import Action, Outcome, outcome
 from ..core.wire import consent_member, feature_collection, positions_answer, problem_name, strict_json
 from ..errors import KalosConnectError, ServiceRefused, ServiceUnreachable, TransportError
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Sender", "SendStats"]
 
+T = TypeVar("T")
 _LOCK_WAIT_S = 10.0
+_SLICE_S = 0.1
 
 
 @dataclass(slots=True)
@@ -58,6 +62,7 @@ class _Round:
     reason: Reason = Reason.ALLOWED
     next_attempt_s: float | None = None
     unreachable: str | None = None
+    token: str = ""
     refused_token: str | None = None
     notices: int = 0
     done: bool = field(default=False)
@@ -93,7 +98,7 @@ class Sender:
         """
         deadline = time.monotonic() + (timeout_s if timeout_s is not None else 3600.0)
         work = _Round()
-        work.notices = self._courier.worker.call(lambda: self._courier.deliver(ignore_backoff=True))
+        work.notices = self._deliver_notices()
         while not work.done and time.monotonic() < deadline:
             self._step(work, deadline)
         box = self._store.box
@@ -108,6 +113,24 @@ class Sender:
             next_attempt_s=work.next_attempt_s if remaining else None,
             reason=work.reason,
         )
+
+    def _deliver_notices(self) -> int:
+        withdrawals = self._state.page.withdrawals(Purpose.NAVIGATION)
+        left = self._patiently(
+            lambda: self._courier.deliver(ignore_backoff=True),
+            lambda: self._state.page.withdrawals(Purpose.NAVIGATION) != withdrawals,
+        )
+        return left if left is not None else len(self._courier.pending())
+
+    def _patiently(self, job: Callable[[], T], give_up: Callable[[], bool]) -> T | None:
+        """The courier's answer; None when a withdrawal came first: a flush then ends within a second."""
+        reply = self._courier.worker.begin(job)
+        while True:
+            try:
+                return reply.get(_SLICE_S)
+            except TimeoutError:
+                if give_up():
+                    return None
 
     def _step(self, work: _Round, deadline: float) -> None:
         """One batch, or the reason why there is none."""
@@ -143,20 +166,23 @@ class Sender:
         token = ""
         try:
             client = self._link.client(self._config.service_url)
-            token = self._courier.worker.call(
-                lambda: self._courier.token(Purpose.NAVIGATION, clearance.epoch, refused=work.refused_token)
+            known = self._patiently(
+                lambda: self._introduced(work, clearance.epoch),
+                lambda: not self._view.still_open(clearance.epoch),
             )
-            self._courier.worker.call(lambda: self._ask_status(clearance.epoch, token))
+            if known is None:
+                return
+            token = known
             client.resolve()
         except ServiceRefused as error:
             problem = str(error)
-            anew = error.problem.get("status") == 401 and token != "" and work.refused_token is None
+            anew = error.problem.get("status") == 401 and work.token != "" and work.refused_token is None
         except KalosConnectError as error:
             problem = str(error)
         if not self._view.still_open(clearance.epoch):
             return  # the service just said no: the next step reports why
         if anew:
-            work.refused_token = token
+            work.refused_token = work.token
             return
         if problem is not None:
             work.done, work.unreachable = True, problem
@@ -166,11 +192,15 @@ class Sender:
             return
         self._exchange(work, clearance.epoch, box, count, token, min(deadline, time.monotonic() + _LOCK_WAIT_S))
 
-    def _ask_status(self, epoch: int, token: str) -> None:
+    def _introduced(self, work: _Round, epoch: int) -> str:
+        """On the courier: registered, and its fence asked; the token."""
+        work.token = ""
+        token = work.token = self._courier.token(Purpose.NAVIGATION, epoch, refused=work.refused_token)
         self._courier.ask_status(Purpose.NAVIGATION, epoch, token)
         border = self._state.snapshot.records[Purpose.CROSS_BORDER_TRANSFER]
         if border.status.active:
             self._courier.token(Purpose.CROSS_BORDER_TRANSFER, border.epoch)
+        return token
 
     def _exchange(self, work: _Round, epoch: int, box: Box, count: int, token: str, deadline: float) -> None:
         lease = self._state.barrier.shared(
@@ -214,7 +244,14 @@ class Sender:
             decision.clearance.precision.value if decision.clearance.precision else "",
             terms.notice_sha256 if terms else "",
         )
-        body = feature_collection(batch.rows, member)
+        rows = batch.rows
+        if not self._view.border_open(snapshot):  # R16: what crossed no border when it was accepted may not do so now
+            rows = [row for row in rows if not _in_mainland(row)]
+            self.stats.dropped += batch.count - len(rows)
+            if not rows:
+                box.acknowledge(batch)
+                return None
+        body = feature_collection(rows, member)
         from ..transport.flight import Flight
 
         flight = Flight(lambda: self._view.still_open(epoch), lease.release)
@@ -234,25 +271,25 @@ class Sender:
             return outcome(None, None, None, now_wall_s=self._wall_s()), batch, None
         self.stats.bytes_sent += answer.sent_bytes
         if 200 <= answer.status < 300:
-            self._delivered(work, box, batch, answer.body)
+            self._delivered(work, box, batch, len(rows), answer.body)
             return None
         name = _problem_of(answer.body)
         retry_after = answer.headers.get("retry-after")
         return outcome(answer.status, name, retry_after, now_wall_s=self._wall_s()), batch, name
 
-    def _delivered(self, work: _Round, box: Box, batch: Batch, body: bytes) -> None:
+    def _delivered(self, work: _Round, box: Box, batch: Batch, count: int, body: bytes) -> None:
         rejected = 0
         try:
             rejected = len(positions_answer(strict_json(body, max_bytes=1 << 20, max_depth=8))[1])
         except ValueError:
             pass  # a 2xx without a readable body is an acknowledgement all the same
-        rejected = min(rejected, batch.count)
+        rejected = min(rejected, count)
         box.acknowledge(batch)
         self._progress = None
         work.unreachable = None
-        work.sent += batch.count - rejected
+        work.sent += count - rejected
         work.rejected += rejected
-        self.stats.sent += batch.count - rejected
+        self.stats.sent += count - rejected
         self.stats.rejected += rejected
         self.stats.batches += 1
 
@@ -301,6 +338,11 @@ class Sender:
 
 
 _STATUS = {Action.EXPIRE: 403, Action.INVALIDATE: 409, Action.REVOKE: 410}
+
+
+def _in_mainland(packed: bytes) -> bool:
+    row = unpack(packed)
+    return in_mainland_china(row.latitude, row.longitude)
 
 
 def _problem_of(body: bytes) -> str | None:

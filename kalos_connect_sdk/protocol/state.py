@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from ..core.canonical import canonical
@@ -28,10 +29,9 @@ from ..storage.directory import StateDirectory
 from ..storage.failure import StorageFailure
 from ..storage.ledger import NewEvent, NoticeRow
 from ..storage.locks import Barrier, FileLock, Lease, wait_lock
-from ..storage.page import Page
 from .identity import Identity
-from .ledgers import open_ledger
 from .secret import Secret
+from .standins import open_ledger, open_page
 
 __all__ = ["GRANTING", "Snapshot", "State"]
 
@@ -68,7 +68,7 @@ class State:
         self.secret: Secret | None = None
         self.unreadable: Reason | None = None
         self.problem = ""
-        self.page = Page.open(directory)
+        self.page = open_page(directory)
         self.barrier = Barrier(directory)
         self.ledger = open_ledger(directory)
         self.keys = DataKeys.choose(directory, self.ledger.meta("ram"))
@@ -298,13 +298,38 @@ class State:
     def ensure_secret(self) -> Secret:
         """The secret, made now if there is none; its run is marked as alive when it lives in memory only."""
         if self.secret is None:
+            unusable = False
             try:
                 self.secret = self.identity.load()
             except VaultUnavailable:
-                self.secret = None
-        if self.secret is None:
-            self.secret = self.identity.create()
+                unusable = True
+            if self.secret is None:  # what a vault holds and cannot show is never overwritten
+                self.secret = self.identity.create(this_run_only=unusable)
         return self.secret
+
+    def raise_vault(self, ended: Mapping[Purpose, int]) -> bool:
+        """R7: let the vault's counter reach what has ended. True when it has, or there is nothing to raise."""
+        try:
+            secret = self.secret or self.identity.load()
+        except VaultUnavailable:
+            return False
+        if secret is None:
+            return True
+        self.secret = secret
+        raised = secret.raised(ended)
+        if raised is not secret and not self.save_secret(raised):
+            return False
+        try:
+            if self.ledger.meta("vault_behind") is not None:
+                self.commit(meta={"vault_behind": None})
+        except StateError:
+            pass  # it is looked at once more at the next opening
+        return True
+
+    def stamp(self) -> str:
+        """Now, as text for people: ISO 8601 in UTC."""
+        now = datetime.fromtimestamp(self.now().wall_s, UTC)
+        return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def read_secret_again(self) -> Secret:
         """The secret as the vault has it now: another process may have stored a newer token."""

@@ -133,6 +133,8 @@ class Store:
         if self.box is not None and self.box.epoch == epoch and self.box.open:
             return self.box
         if self.box is not None:
+            if self.box.open and self.box.epoch > epoch:
+                return None  # a late thread of an ended grant: the newer box is none of its business
             self.discard(self.box)
         if not state.keys.reachable:
             return None

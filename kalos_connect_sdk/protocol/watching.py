@@ -42,12 +42,16 @@ class Watcher:
         finish: Callable[[], None],
         keep_time: Callable[[], None],
         end: Callable[[Purpose, Cause], None],
+        driving: Callable[[], bool],
+        lost: Callable[[Reason], None],
     ) -> None:
         self._state = state
         self._view = view
         self._cut = cut
         self._finish = finish
         self._keep_time = keep_time
+        self._driving = driving
+        self._lost = lost
         self._over_since: float | None = None
         self._next_look = 0.0
         self._urgent = False
@@ -65,7 +69,10 @@ class Watcher:
 
     def start(self) -> None:
         """Begin to watch."""
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            pass  # the interpreter is shutting down: what is left to do, the caller does
 
     def wake(self) -> None:
         """Look now: something outside the page changed."""
@@ -96,7 +103,7 @@ class Watcher:
         self._stopping = True
         self._news.put(None)
         self._watch.wake()
-        if threading.current_thread() is not self._thread:
+        if threading.current_thread() is not self._thread and self._thread.ident is not None:
             self._thread.join(timeout=5)
         if not self._thread.is_alive():
             self._watch.close()
@@ -104,7 +111,7 @@ class Watcher:
     def _run(self) -> None:
         while not self._stopping:
             pending = self._state.snapshot.version != self._state.page.version
-            self._watch.wait(_SOON_S if pending and self._subscribers else _TICK_S)
+            self._watch.wait(_SOON_S if pending and self._listened_to() else _TICK_S)
             if self._stopping:
                 return
             try:
@@ -125,8 +132,11 @@ class Watcher:
         if now < self._next_look and not self._urgent:
             return
         self._urgent = False
-        self._next_look = now + (_SOON_S if self._subscribers else _TICK_S)
+        self._next_look = now + (_SOON_S if self._listened_to() else _TICK_S)
         self._judge(now)
+
+    def _listened_to(self) -> bool:
+        return bool(self._subscribers) or self._driving()
 
     def _judge(self, now: float) -> None:
         for purpose in Purpose:
@@ -134,6 +144,10 @@ class Watcher:
                 self._end_if_over(purpose, self._view.decide(purpose))
         if self._subscribers:
             self._compare()
+        if self._driving():
+            decision = self._view.certain(Purpose.NAVIGATION)
+            if not decision.allowed:
+                self._lost(decision.reason)
         if now - self._time_kept > _KEEP_TIME_S:
             self._time_kept = now
             self._keep_time()

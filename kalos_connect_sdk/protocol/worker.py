@@ -58,24 +58,34 @@ class Worker:
         self._ended = threading.Event()
         self.stopped = False
         self._gone = False
+        self._inline = False
 
     def start(self, idle: Callable[[], bool]) -> None:
         """Start; ``idle()`` is called every 20 ms for as long as it returns true (unfinished work)."""
         self._idle = idle
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # the interpreter is shutting down (atexit): the caller's thread does the work
+            self._inline = True
 
     @property
     def here(self) -> bool:
         """True on the worker's own thread."""
-        return threading.current_thread() is self._thread
+        return self._inline or threading.current_thread() is self._thread
 
     def post(self, job: Callable[[], Any]) -> None:
         """Run ``job`` later; an error in it is its own business."""
-        self._jobs.put((job, None))
+        if self._inline:
+            self._perform(job, None)
+        else:
+            self._jobs.put((job, None))
 
     def begin(self, job: Callable[[], T]) -> Reply[T]:
         """Run ``job`` later; its answer arrives in the reply. Safe in a signal handler."""
         reply: Reply[T] = Reply()
+        if self._inline:
+            self._perform(job, reply)
+            return reply
         self._jobs.put((job, reply))
         if self._gone:  # set before the thread looks for the last time: one of us sees the job
             self._refuse_the_rest()
@@ -111,17 +121,20 @@ class Worker:
                 self._gone = True
                 self._refuse_the_rest()
                 return
-            job, reply = item
-            try:
-                value = job()
-            except BaseException as error:  # it belongs to the caller, who is waiting for it
-                if reply is not None:
-                    reply.fail(error)
-            else:
-                if reply is not None:
-                    reply.put(value)
-            del item, job, reply
+            self._perform(*item)
+            del item
             busy = self._settle()
+
+    @staticmethod
+    def _perform(job: Callable[[], Any], reply: Reply[Any] | None) -> None:
+        try:
+            value = job()
+        except BaseException as error:  # it belongs to the caller, who is waiting for it
+            if reply is not None:
+                reply.fail(error)
+        else:
+            if reply is not None:
+                reply.put(value)
 
     def _refuse_the_rest(self) -> None:
         """What was queued behind the end is answered too: nobody waits for a thread that is gone."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import KalosConnectError
+from ..errors import KalosConnectError, StateError
 from ..model.consent import Purpose
 from ..model.reports import WithdrawalReport
 from .asking import Asking
@@ -46,7 +46,16 @@ class Works:
             state, config, keeper, view, granting, notices, parts.prompter, parts.simulated, self._registered_soon
         )
         self.sender = Sender(state, config, view, self.store, self.courier, link)
-        self.watcher = Watcher(state, view, link.cut, self._finish, self._keep_time, engine.end_because)
+        self.watcher = Watcher(
+            state,
+            view,
+            link.cut,
+            self._finish,
+            self._keep_time,
+            engine.end_because,
+            parts.driving,
+            parts.consent_lost,
+        )
 
     def start(self) -> None:
         """Recover, then let the threads run."""
@@ -57,12 +66,18 @@ class Works:
         for port in (self._parts.vehicle, self._parts.os_permission):
             if port is not None:
                 self._unsubscribe.append(port.subscribe(self.watcher.wake))
-        if any(row.awake for row in self._state.ledger.notices()):
-            self.courier.wake()
+        self._confirm_time()
+        try:
+            if any(row.awake for row in self._state.ledger.notices()):
+                self.courier.wake()
+        except StateError:
+            pass  # there is no ledger to read: doctor says so
 
-    def withdraw(self, purposes: Sequence[Purpose], timeout_s: float, durable: bool) -> WithdrawalReport:
+    def withdraw(
+        self, purposes: Sequence[Purpose], timeout_s: float, written: Mapping[Purpose, tuple[int, bool]]
+    ) -> WithdrawalReport:
         """On the keeper: the withdrawal whose tombstones the caller has written."""
-        return self.ending.end(purposes, CAUSES["subject"], timeout_s, tombstones_durable=durable)
+        return self.ending.end(purposes, CAUSES["subject"], timeout_s, written=written)
 
     def _finish(self) -> None:
         """What another process left unfinished for a second: it died, or it is stopped (R5)."""
@@ -70,6 +85,13 @@ class Works:
 
     def _keep_time(self) -> None:
         self._keeper.call(self._state.keep_time)
+
+    def _confirm_time(self) -> None:
+        """R13: a clock that cannot be trusted is confirmed by the date of a TLS-verified answer, any answer."""
+        url = self._parts.config.service_url
+        waiting = any(record.status.active for record in self._state.snapshot.records.values())
+        if url and waiting and not self._state.now().trusted:
+            self.courier.worker.post(lambda: self.courier.hear(url))
 
     def _registered_soon(self, purpose: Purpose, epoch: int) -> None:
         """After a grant: tell the service, waiting at most two seconds; otherwise before the first send."""
@@ -102,6 +124,7 @@ class Works:
                 self.wait_for_notices(_CLOSE_WAIT_S)
         except KalosConnectError:
             pass
+        self.asking.close()
         for unsubscribe in self._unsubscribe:
             unsubscribe()
         self.watcher.stop()

@@ -190,8 +190,10 @@ class Barrier:
         return held
 
     def holders(self) -> tuple[int, ...]:
-        """The pids that hold the main lock now, ascending; this process's among them if it does."""
-        return holders_of(self._directory.path / self.MAIN)
+        """The pids that hold the main lock now, ascending, this process's among them if it does; and of others
+        also those that stand in the turnstile, for they keep everybody out as well."""
+        waiting = set(holders_of(self._directory.path / self.TURNSTILE)) - {os.getpid()}
+        return tuple(sorted(waiting | set(holders_of(self._directory.path / self.MAIN))))
 
     def _main(self) -> int:
         return _reopen(self._directory, self.MAIN)

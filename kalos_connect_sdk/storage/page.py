@@ -79,6 +79,16 @@ class Page:
             raise StateUnreadable(f"{directory.path / NAME} has the wrong size; keep it and call reset()")
         return cls(directory, fd, fresh=fresh)
 
+    @classmethod
+    def stand_in(cls, directory: StateDirectory) -> Page:
+        """A page in memory for a file that is none: every epoch counts as ended, nothing on it is ever durable,
+        :meth:`intact` is false, and :meth:`renew` replaces both."""
+        fd = os.memfd_create("kalos-page", os.MFD_CLOEXEC)
+        os.ftruncate(fd, SIZE)
+        page = cls(directory, fd, fresh=False)
+        page._unsynced = True
+        return page
+
     @staticmethod
     def slot(purpose: Purpose, epoch: int) -> int:
         """Index into ``words`` of the tombstone of ``epoch``; its complement is the next word."""

@@ -27,7 +27,7 @@ from .names import Names
 from .sockets import Voyage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ..core.gate import Clearance
     from .adapter import DoorAdapter
@@ -59,13 +59,22 @@ class Door:
 
     ``timeout_s``: total seconds of an exchange unless it says otherwise. ``ca_bundle``: path of a PEM file
     that replaces the stock bundle. ``proxy``: URL of an HTTP proxy for https services; with one, host names
-    of services are resolved by the proxy.
+    of services are resolved by the proxy. ``on_date``: told the time of every TLS-verified answer, in seconds
+    since 1970 (R13).
     """
 
-    def __init__(self, *, timeout_s: float, ca_bundle: str | None, proxy: str | None) -> None:
+    def __init__(
+        self,
+        *,
+        timeout_s: float,
+        ca_bundle: str | None,
+        proxy: str | None,
+        on_date: Callable[[float], None] | None = None,
+    ) -> None:
         self._timeout_s = timeout_s
         self._ca_bundle = ca_bundle
         self._proxy = proxy
+        self._on_date = on_date
         self._begin()
 
     def _begin(self) -> None:
@@ -138,6 +147,8 @@ class Door:
             if flight is not None:
                 flight.land()
         if answer is not None:
+            if answer.date_s is not None and self._on_date is not None:
+                self._on_date(answer.date_s)  # R13
             return answer
         if flight is not None and flight.aborted:
             raise Aborted

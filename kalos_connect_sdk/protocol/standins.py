@@ -1,4 +1,4 @@
-"""Opening the ledger, or standing in for one that cannot be read, so that withdrawing still works (R8)."""
+"""Opening ledger and page, or standing in for one that cannot be read, so that withdrawing still works (R8)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from ..errors import StateUnreadable
 from ..model.consent import Purpose
 from ..storage.directory import StateDirectory
 from ..storage.failure import StorageFailure
-from ..storage.ledger import Ledger, NoticeRow, archive
+from ..storage.ledger import Ledger, archive
+from ..storage.page import Page
 
-__all__ = ["UnreadableLedger", "open_ledger"]
+__all__ = ["UnreadableLedger", "open_ledger", "open_page"]
 
 
 def open_ledger(directory: StateDirectory) -> Ledger | UnreadableLedger:
@@ -22,6 +23,14 @@ def open_ledger(directory: StateDirectory) -> Ledger | UnreadableLedger:
     except StateUnreadable as error:
         problem = str(error)
     return UnreadableLedger(directory, problem)
+
+
+def open_page(directory: StateDirectory) -> Page:
+    """The page; a stand-in, on which everything has ended, when the file is not one."""
+    try:
+        return Page.open(directory)
+    except StateUnreadable:
+        return Page.stand_in(directory)
 
 
 class UnreadableLedger:
@@ -37,9 +46,9 @@ class UnreadableLedger:
         """Raises :class:`StateUnreadable`."""
         raise StateUnreadable(self._problem)
 
-    def notices(self) -> list[NoticeRow]:
-        """None can be read."""
-        return []
+    def notices(self) -> NoReturn:
+        """Raises :class:`StateUnreadable`."""
+        raise StateUnreadable(self._problem)
 
     def record_id(self, purpose: Purpose) -> str:
         """None can be read."""
