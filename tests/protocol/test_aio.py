@@ -175,7 +175,14 @@ def test_r11_a_loop_that_ends_at_once_does_not_stop_a_withdrawal(opened, service
 
     with pytest.raises(KeyError):
         run(main)
-    assert service.wait_for(lambda s: s.withdrawals)
+
+    async def later() -> None:  # closing came in between: then the next to open tells the service
+        async with opened() as connect:
+            assert (await connect.permission()).reason is Reason.WITHDRAWN
+            assert await connect.wait_for_notices()
+
+    run(later)
+    assert [w["epoch"] for w in service.withdrawals] == [1]
 
 
 def test_r11_withdrawing_waits_for_no_call_that_fills_the_loops_pool(opened):
