@@ -80,8 +80,9 @@ class Courier:
         return bool(self._due)
 
     def pending(self) -> list[NoticeRow]:
-        """Notices not yet acknowledged."""
-        return [row for row in self._keeper.call(self._state.ledger.notices) if row.awake]
+        """Notices not yet acknowledged; a tombstone wakes them too, when the ledger could not be written (R5)."""
+        rows = self._keeper.call(self._state.ledger.notices)
+        return [row for row in rows if row.awake or self._state.page.ended(row.purpose, row.epoch)]
 
     def deliver(self, *, ignore_backoff: bool) -> int:
         """Try every pending notice that is due; returns how many are left, at least one when that cannot be read.

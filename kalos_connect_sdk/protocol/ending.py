@@ -94,6 +94,7 @@ class Ending:
         """
         started = time.monotonic()
         tally = Tally()
+        due: dict[Purpose, int] = {}
         self._silence.cut()
         try:
             due = self._tombstones(purposes, cause, tally, written or {})
@@ -102,6 +103,8 @@ class Ending:
             self._drop(due, cause, tally, started + timeout_s)
         except StateError as error:
             tally.remaining.append(str(error))
+            if not tally.audited:
+                self._record(due, cause, tally)
         finally:
             self._wake_courier()
         tally.take(self._silence.take_cut())

@@ -53,8 +53,8 @@ class Secret:
 
     def raised(self, ended: Mapping[Purpose, int]) -> Secret:
         """With counters at least as high as ``ended``; never lower."""
-        merged = {purpose: max(self.counter(purpose), ended.get(purpose, 0)) for purpose in Purpose}
-        return self if merged == dict(self.counters) else replace(self, counters=merged)
+        higher = {purpose: epoch for purpose, epoch in ended.items() if epoch > self.counter(purpose)}
+        return replace(self, counters={**self.counters, **higher}) if higher else self
 
     def with_token(self, record_id: str, token: str) -> Secret:
         """With the access token of one record."""

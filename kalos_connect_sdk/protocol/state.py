@@ -315,10 +315,10 @@ class State:
             return False
         if secret is None:
             return True
-        self.secret = secret
         raised = secret.raised(ended)
-        if raised is not secret and not self.save_secret(raised):
+        if raised is not secret and not self.identity.save(raised):
             return False
+        self.secret = raised
         try:
             if self.ledger.meta("vault_behind") is not None:
                 self.commit(meta={"vault_behind": None})

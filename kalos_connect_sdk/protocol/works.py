@@ -36,6 +36,7 @@ class Works:
         self._parts = parts
         self._keeper = keeper
         self._state = state
+        self._cut = link.cut
         self._unsubscribe: list[Callable[[], None]] = []
         self.store = Store(state, keeper)
         silence = Silence(cut=link.cut, take_cut=link.take_cut, forget=self.store.forget)
@@ -68,7 +69,7 @@ class Works:
                 self._unsubscribe.append(port.subscribe(self.watcher.wake))
         self._confirm_time()
         try:
-            if any(row.awake for row in self._state.ledger.notices()):
+            if self.courier.pending():
                 self.courier.wake()
         except StateError:
             pass  # there is no ledger to read: doctor says so
@@ -128,6 +129,7 @@ class Works:
         for unsubscribe in self._unsubscribe:
             unsubscribe()
         self.watcher.stop()
+        self._cut()
         self.sender.worker.stop(_STOP_WAIT_S)  # a request that hangs ends by its own deadline, and changes nothing
         self.courier.worker.stop(_STOP_WAIT_S)
         self._keeper.call(self.store.close)
