@@ -469,6 +469,12 @@ def test_r10_no_value_is_shown():
         assert not any(digits in shown for digits in ("60.1", "24.6", "12.3", "56.7", "home"))
 
 
+def test_r10_a_route_shows_no_line():
+    step = sdk.Manoeuvre("Turn at 60.1699.", "left", 1.0, 1.0, 0)
+    route = sdk.Route(1.0, 1.0, "en", ((24.9384, 60.1699),), (step,))
+    assert repr(step) == "<Manoeuvre left>" and repr(route) == "<Route 1 manoeuvres>"
+
+
 def test_edges_are_inside():
     for latitude in (-90, 90, 0, -0.0):
         for longitude in (-180, 180):

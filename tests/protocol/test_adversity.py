@@ -6,6 +6,7 @@ import io
 import queue
 import shutil
 import sys
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +31,7 @@ from kalos_connect_sdk.core.notices.default import DEFAULT_NOTICE
 from kalos_connect_sdk.storage.datakeys import DataKeys
 from kalos_connect_sdk.storage.directory import StateDirectory
 from kalos_connect_sdk.storage.locks import Barrier, FileLock
-from kalos_connect_sdk.testing import FakeClock, FakeVehicle, ScriptedPrompter
+from kalos_connect_sdk.testing import FakeClock, FakeVehicle, MemoryVault, ScriptedPrompter
 
 NOON = datetime(2027, 5, 4, 12, tzinfo=UTC)
 WEEK = PromptAnswer.allow(Duration.days(7))
@@ -116,6 +117,66 @@ def test_r5_a_ledger_that_cannot_be_written_stops_no_withdrawal_and_grants_nothi
     assert connect.wait_for_notices(10)
     assert [w["epoch"] for w in service.withdrawals] == [1]
     assert connect.request_permission(user_action=True).granted
+
+
+def test_r3_a_withdrawal_behind_an_earlier_task_claims_no_more_than_it_did(make, service):
+    connect = granted(make)
+    connect.submit(Position(*HERE))
+    release = threading.Event()
+    connect._opened().keeper.post(lambda: release.wait(30))
+    report = connect.withdraw(timeout_s=0.1)
+    assert not report.complete and report.durable and report.remaining and report.notice == "pending"
+    release.set()
+    with pytest.raises(ConsentRequired):
+        connect.submit(Position(HERE[0], 25.0))
+    assert connect.wait_for_notices(10) and connect.withdraw().complete
+    assert service.positions == []
+
+
+def test_r11_an_allow_that_comes_after_a_withdrawal_of_another_facade_is_void(make, service):
+    other = make()
+
+    def late(request):
+        other.withdraw()
+        return PromptAnswer.allow()
+
+    connect = make(prompter=ScriptedPrompter(late))
+    assert not connect.request_permission(user_action=True).granted
+    assert not connect.permission().granted
+
+
+def test_r8_an_allow_to_a_history_that_broke_meanwhile_is_none(make, tmp_path):
+    def damage(request):
+        (ledger,) = (tmp_path / "state").rglob("ledger.db")
+        ledger.write_bytes(b"\xff" * ledger.stat().st_size)
+        return PromptAnswer.allow()
+
+    connect = make(prompter=ScriptedPrompter(damage))
+    permission = connect.request_permission(user_action=True)
+    assert permission.state is PermissionState.UNAVAILABLE and permission.reason is Reason.STATE_UNREADABLE
+    connect.reset()
+    connect._prompter.will(PromptAnswer.allow())
+    assert connect.request_permission(user_action=True).granted
+
+
+def test_r12_a_vault_that_could_ask_is_left_alone_where_the_vehicle_says_nothing(make):
+    class Silent(FakeVehicle):
+        def read(self):
+            raise OSError("the bus is off")
+
+    vault = MemoryVault(persistent=True, may_prompt=True)
+    granted(make, WEEK, vault=vault).close()
+    permission = make(vault=vault, vehicle=Silent()).permission()
+    assert permission.state is PermissionState.UNAVAILABLE and permission.reason is Reason.VAULT_UNAVAILABLE
+    assert make(vault=vault).permission().granted
+
+
+def test_a_machine_without_a_boot_id_has_one_boot(monkeypatch, tmp_path):
+    from kalos_connect_sdk.protocol import clock
+
+    monkeypatch.setattr(clock, "_BOOT_ID", tmp_path / "none")
+    reading = clock.SystemClock().read()
+    assert reading.boot_id == "unknown-boot" and reading.suspended_s >= 0
 
 
 # -- the data key --------------------------------------------------------------------------------
