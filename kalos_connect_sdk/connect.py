@@ -238,6 +238,7 @@ class Connect:
             queued=lambda: len(engine.store.box) if engine.store.box is not None else 0,
             stats=lambda: engine.sender.stats,
             lost=lambda: (engine.store.dropped + engine.sender.stats.dropped, engine.link.aborted),
+            why=lambda: engine.view.certain(Purpose.NAVIGATION).reason,
             batch=self.config.batch_max_positions,
             capacity=self.config.outbox_max_positions,
         )

@@ -37,6 +37,7 @@ class Drivable:
         queued: Callable[[], int],
         stats: Callable[[], SendStats],
         lost: Callable[[], tuple[int, int]],
+        why: Callable[[], Reason],
         batch: int,
         capacity: int,
     ) -> None:
@@ -46,6 +47,8 @@ class Drivable:
         self.stats = stats
         self.lost = lost
         """(positions dropped, requests aborted) since open."""
+        self.why = why
+        """The recorded reason why consent is over."""
         self.batch = batch
         self.capacity = capacity
 
@@ -138,7 +141,8 @@ class Drive:
                 if self._stopping.is_set() or not self._take(position):
                     break
         except ConsentRequired as error:
-            self._lose(error.reason)
+            reason = self._target.why()
+            self._lose(error.reason if reason is Reason.ALLOWED else reason)
         except KalosConnectError as error:
             self._tell(SourceLost(str(error)))
         except Exception:  # R10: the text of a foreign error may hold anything

@@ -61,6 +61,7 @@ class View:
         self._slot = (-1, 0)
         self._last: tuple[Decision, bool, int, int, int, float] | None = None
         self._changes = 0
+        self._over_since = (-1, 0.0)
         self._simulated = bool(getattr(state.clock, "simulated", False))
 
     # -- facts -----------------------------------------------------------------------------------
@@ -201,7 +202,7 @@ class View:
     def _ask_in_full(self) -> tuple[Decision, bool]:
         self._last = None
         changes = self._changes
-        decision = self.certain(_NAVIGATION)
+        decision = self._just_over() or self.certain(_NAVIGATION)
         border_open = self.border_open() if decision.allowed else False
         if not self._simulated:
             clearance = decision.clearance
@@ -211,6 +212,22 @@ class View:
             if changes != self._changes:
                 self._last = None
         return decision, border_open
+
+    def _just_over(self) -> Decision | None:
+        """A no at once while another program withdraws: to read the ledger now would only keep it waiting."""
+        snapshot = self._state.snapshot
+        record = snapshot.records[_NAVIGATION]
+        if not record.status.active or not self.ended(_NAVIGATION, record.epoch):
+            return None
+        now = time.monotonic()
+        if self._over_since[0] != record.epoch:
+            self._over_since = (record.epoch, now)
+        late = now - self._over_since[1] > _REPEAT_NO_S
+        return (
+            None
+            if late or self._state.page.granted(_NAVIGATION) > record.epoch
+            else self.decide(_NAVIGATION, snapshot=snapshot)
+        )
 
     def still_open(self, epoch: int) -> bool:
         """Checked for every piece of a body: the epoch is not over. Any thread, no lock, no system call."""
