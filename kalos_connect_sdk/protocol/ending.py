@@ -219,6 +219,8 @@ class Ending:
     def _destroy(self, due: Mapping[Purpose, int], tally: Tally) -> bool:
         """R4: the data keys, verified, then the ciphertext. Another purpose's end drops what it covered: all of it."""
         state = self._state
+        if Purpose.NAVIGATION not in due and not any(due.values()):
+            return True  # it was never granted, so it covered nothing (R6, R19)
         present = max(state.page.granted(Purpose.NAVIGATION), state.snapshot.records[Purpose.NAVIGATION].epoch)
         epoch = due.get(Purpose.NAVIGATION, present)
         if epoch < present:
