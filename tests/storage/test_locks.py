@@ -17,7 +17,7 @@ from kalos_connect_sdk.errors import StateUnreadable
 from kalos_connect_sdk.storage import holders, locks
 from kalos_connect_sdk.storage.directory import StateDirectory
 from kalos_connect_sdk.storage.failure import StorageFailure
-from kalos_connect_sdk.storage.locks import Barrier, FileLock
+from kalos_connect_sdk.storage.locks import Barrier, FileLock, wait_lock
 
 SENDER = "from kalos_connect_sdk.storage.locks import Barrier; b = Barrier(directory); lease = b.shared(5); say('held'); wait()\n"
 RETRY_S = 20.0
@@ -102,6 +102,21 @@ def test_r3_a_stopped_holder_is_named_and_a_killed_one_leaves_nothing(
     with barrier.exclusive(RETRY_S) or pytest.fail("the kernel frees a dead process's lock"):
         assert barrier.holders() == (os.getpid(),)
     assert barrier.holders() == ()
+
+
+def test_r3_who_stands_in_the_turnstile_is_named(directory: StateDirectory, peer: Callable) -> None:
+    barrier = Barrier(directory)
+    stopped = peer(
+        "import time\n"
+        "from kalos_connect_sdk.storage.locks import Barrier, wait_lock\n"
+        "lease = wait_lock(Barrier(directory)._turnstile, time.monotonic() + 5, exclusive=True); say('held'); wait()\n"
+    )
+    assert stopped.hear() == "held"
+    assert barrier.exclusive(0.005) is None
+    assert barrier.holders() == (stopped.pid,), "it keeps everybody out"
+    stopped.end(kill=True)
+    with wait_lock(barrier._turnstile, time.monotonic() + RETRY_S, exclusive=True) or pytest.fail("free"):
+        assert barrier.holders() == (), "who stands there to ask is not named"
 
 
 def test_a_killed_withdrawer_leaves_the_turnstile_open(directory: StateDirectory, peer: Callable) -> None:

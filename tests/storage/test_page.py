@@ -147,6 +147,25 @@ def test_r8_renewing_keeps_the_damaged_page(directory: StateDirectory) -> None:
     assert (directory.path / "page.20260101T000000").read_bytes() == b"x" * SIZE
 
 
+def test_r8_a_stand_in_says_no_to_everything_and_is_renewed(directory: StateDirectory) -> None:
+    (directory.path / NAME).write_bytes(b"too short")
+    page = Page.stand_in(directory)
+    assert not page.fresh and not page.intact()
+    assert all(page.ended(purpose, epoch) for purpose in Purpose for epoch in range(1, 200))
+    assert [page.granted(purpose) for purpose in Purpose] == [0, 0]
+    with pytest.raises(StateUnreadable, match="damaged"):
+        page.highest_ended(NAVIGATION)
+    version, withdrawals = page.version, page.withdrawals(NAVIGATION)
+    page.count_withdrawal(NAVIGATION)
+    assert page.version != version and page.withdrawals(NAVIGATION) > withdrawals, "threads of this process see it"
+    assert not page.end(NAVIGATION, 1), "nothing in memory is durable"
+    assert page.ended(NAVIGATION, 1)
+    assert (directory.path / NAME).read_bytes() == b"too short", "the file is kept as it is"
+    assert Page.renew(directory, "20260101T000000").intact()
+    assert (directory.path / "page.20260101T000000").read_bytes() == b"too short"
+    page.close()
+
+
 def test_r5_after_a_failed_sync_it_is_effective_but_never_called_durable_again(
     directory: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
