@@ -182,6 +182,12 @@ def test_of_several_reasons_the_outermost_is_told():
         assert decide(good(**inner, **outer)).reason is reason, (outer, inner)
 
 
+@pytest.mark.parametrize("broken", [{"terms": None}, {"epoch": 0}], ids=["terms", "epoch"])
+def test_r1_a_grant_that_cannot_be_read_is_told_as_that_whatever_else_changed(broken):
+    facts = good(state=record(**broken), notice_changed=True, lifetime=Verdict.EXPIRED)
+    assert decide(facts) == Decision(False, Reason.STATE_UNREADABLE)
+
+
 def test_os_and_consent_are_a_matrix_of_four_cells_with_one_yes():
     cells = {
         (os, status): decide(good(os=os, state=record(status=status))).allowed

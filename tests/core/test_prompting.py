@@ -276,6 +276,8 @@ def test_permission_of_every_status_that_is_not_active(status, expected):
 def test_permission_revoked_by_the_service_is_blocked():
     state = record(Status.REVOKED, ended_cause="service")
     assert seen(state) == seen(state, has_prompter=False) == Permission(BLOCKED, Reason.REVOKED)
+    assert seen(state, os=OsAnswer.DENIED) == Permission(DENIED, Reason.OS_DENIED)  # asking would not help
+    assert seen(state, unreadable=Reason.STATE_UNREADABLE) == Permission(UNAVAILABLE, Reason.STATE_UNREADABLE)
     gone = record(Status.EXPIRED, ended_cause="service")
     assert seen(gone) == Permission(PROMPT, Reason.EXPIRED)
 

@@ -60,6 +60,17 @@ def test_r5_nothing_but_a_2xx_makes_a_notice_go_away(status, header):
     assert action is (Action.DONE if status is not None and 200 <= status < 300 else Action.RETRY)
 
 
+@pytest.mark.parametrize(
+    ("status", "action"), [(199, Action.RETRY), (200, Action.DONE), (299, Action.DONE), (300, Action.RETRY)]
+)
+def test_r5_a_notice_is_acknowledged_by_every_2xx_and_no_other(status, action):
+    assert notice_outcome(status).action is action
+
+
+def test_a_notice_without_a_clock_counts_a_date_from_1970():
+    assert notice_outcome(503, "Thu, 01 Jan 1970 00:00:10 GMT").wait_s == 10.0
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_notice_waits_as_asked(status):
     assert notice_outcome(status, "7", now_wall_s=NOW) == Outcome(Action.RETRY, 7.0)
