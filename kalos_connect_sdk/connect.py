@@ -298,7 +298,7 @@ class Connect:
             return
         self._closed = True
         for drive in list(self._drives):
-            drive.stop()
+            drive.abandon()
         engine, self._engine, self._submitter = self._engine, None, None
         if engine is not None:
             engine.close()

@@ -74,6 +74,7 @@ class Drive:
         self._base_lost = target.lost()
         self._sent_base = (self._base.sent, self._base.rejected, self._base.batches, self._base.bytes_sent)
         self._lost_reason: Reason | None = None
+        self._abandoned = False
         self._reader = threading.Thread(target=self._read, name="kalos-reader", daemon=True)
         self._pump = threading.Thread(target=self._send, name="kalos-pump", daemon=True)
         self._reader.start()
@@ -124,6 +125,11 @@ class Drive:
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until it is over; true when it is."""
         return self._over.wait(timeout_s)
+
+    def abandon(self) -> None:
+        """Stop at once and send nothing more; what is queued stays, sealed, for the next to open the state."""
+        self._abandoned = True
+        self.stop()
 
     def stop(self) -> None:
         """Stop reading; what is queued and due is sent while consent lasts. Returns when it is over."""
@@ -193,6 +199,8 @@ class Drive:
         while self._lost_reason is None:
             self._work.wait(pause_s)
             self._work.clear()
+            if self._abandoned:
+                break
             ending = self._read_all.is_set() or self._stopping.is_set()
             pause_s = self._flush(ending)
             if pause_s is None or (ending and (pause_s == 0.0 or self._stopping.is_set())):

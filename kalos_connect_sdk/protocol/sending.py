@@ -98,7 +98,7 @@ class Sender:
         """
         deadline = time.monotonic() + (timeout_s if timeout_s is not None else 3600.0)
         work = _Round()
-        work.notices = self._deliver_notices()
+        work.notices = self._deliver_notices(deadline)
         while not work.done and time.monotonic() < deadline:
             self._step(work, deadline)
         box = self._store.box
@@ -114,11 +114,11 @@ class Sender:
             reason=work.reason,
         )
 
-    def _deliver_notices(self) -> int:
+    def _deliver_notices(self, deadline: float) -> int:
         withdrawals = self._state.page.withdrawals(Purpose.NAVIGATION)
         left = self._patiently(
             lambda: self._courier.deliver(ignore_backoff=True),
-            lambda: self._state.page.withdrawals(Purpose.NAVIGATION) != withdrawals,
+            lambda: self._state.page.withdrawals(Purpose.NAVIGATION) != withdrawals or time.monotonic() >= deadline,
         )
         return left if left is not None else len(self._courier.pending())
 

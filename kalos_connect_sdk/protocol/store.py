@@ -61,8 +61,11 @@ class Box:
         return self._outbox.drop_oldest(over) if over > 0 else 0
 
     def adopt(self, key: bytes) -> int:
-        """Take over boxes that dead processes left."""
-        return self._outbox.adopt(self.epoch, self.generation, key)
+        """Take over boxes that dead processes left; one that cannot be read stays where it is."""
+        try:
+            return self._outbox.adopt(self.epoch, self.generation, key)
+        except StorageFailure:
+            return 0
 
     def close(self) -> None:
         """Let go of the file and keep it."""

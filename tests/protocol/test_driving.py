@@ -471,3 +471,20 @@ def test_r3_the_watcher_outlives_an_adapter_that_fails(make, service):
     assert first.withdraw().complete
     assert drive.wait(5)
     assert drive.stats.aborted == 1 and drive.stats.sent == 0
+
+
+def test_closing_sends_no_position_and_keeps_what_is_queued(make, service):
+    """``close()`` sends no positions; the next to open the state finds them."""
+    connect = make()
+    connect.request_permission(user_action=True)
+    service.fail(503, times=None, path="/v1/positions")
+    source = PushSource()
+    drive = connect.drive(source)
+    for i in range(5):
+        source.put(Position(60.0, 24.0 + i * 1e-4))
+    assert service.wait_for(lambda _: drive.stats.accepted == 5)
+    connect.close()
+    service.clear_failures()
+    assert not drive.running
+    assert service.positions == []
+    assert make().flush().sent == 5
