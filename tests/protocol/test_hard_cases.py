@@ -482,8 +482,9 @@ def test_r7_the_vaults_counter_follows_later_in_the_same_run(make):
     vault.available = False
     assert connect.withdraw().complete, "withdrawing needs no vault"
     assert counted(vault) == [0]
-    vault.available = True
     engine = settled(connect)
+    assert engine.ending._vault_due is not None, "it is tried again"
+    vault.available = True
     engine.keeper.call(engine.ending.raise_vault_counters)
     assert counted(vault) == [1]
 
