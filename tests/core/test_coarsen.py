@@ -43,6 +43,11 @@ def test_r15_a_cell_has_4_km2_at_least_everywhere(latitude, longitude):
     assert 4e6 * 0.9999 <= area_m2(cell(latitude, longitude)) <= 8e6
 
 
+@given(st.floats(-80, 80), longitudes)
+def test_a_cell_is_hardly_larger_than_it_has_to_be(latitude, longitude):
+    assert area_m2(cell(latitude, longitude)) <= 4e6 * 1.001
+
+
 @given(latitudes, longitudes, sides)
 def test_r15_no_setting_goes_below_1_km2(latitude, longitude, side_m):
     assert area_m2(cell(latitude, longitude, side_m=side_m)) >= max(1e6, side_m**2) * 0.999
@@ -93,6 +98,12 @@ def test_r15_accuracy_comes_in_few_steps(one, other):
     assert all((answer / 1500).is_integer() or (answer / 1600).is_integer() for answer in answers)
     if max(one, other) <= 1500:
         assert len(answers) == 1
+
+
+def test_r15_an_accuracy_the_cell_just_covers_is_not_doubled():
+    reach_m = cell(48.1, 11.5).reach_m
+    for accuracy_m, answer in ((reach_m, reach_m), (reach_m + 0.1, 2 * reach_m), (2 * reach_m, 2 * reach_m)):
+        assert Coarsener().apply(position(48.1, 11.5, accuracy_m=accuracy_m)).accuracy_m == answer
 
 
 def test_r15_speed_course_and_altitude_are_dropped():

@@ -99,6 +99,12 @@ def test_terms_survive_the_ledger_exactly(terms):
     assert terms_from_json(json.loads(canonical(terms_to_json(terms)))) == terms
 
 
+@pytest.mark.parametrize("name", ["drive_id", "asserted_parked", "guardian", "run_id"])
+def test_an_empty_answer_of_an_adapter_makes_no_ledger_unreadable(name):
+    terms = replace(TERMS, **{name: ""})
+    assert terms_from_json(terms_to_json(terms)) == terms
+
+
 @given(grants, st.floats(0, 4e9), st.integers(1, 2**63 - 1))
 def test_an_event_holds_no_floating_point_number(terms, wall_s, epoch):
     def no_float(value):

@@ -78,6 +78,11 @@ def test_a_speed_beyond_the_row_is_left_out_not_understated():
     assert (row.speed_mps, row.accuracy_m) == (None, 4)
 
 
+def test_the_highest_speed_a_row_can_hold_stays():
+    row = unpack(pack(Position(1, 2, speed_mps=4_294_967.295, time=NOON), float("inf"), 6))
+    assert row.speed_mps == 4_294_967.295
+
+
 @pytest.mark.parametrize(
     ("time_s", "time_ms"),
     [

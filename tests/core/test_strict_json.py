@@ -77,6 +77,12 @@ def test_the_limits_themselves_are_allowed():
     assert strict_json(b'"\\ud83d\\ude97"') == "\N{AUTOMOBILE}"
 
 
+def test_what_is_not_bounded_otherwise_is_bounded_at_a_mebibyte():
+    assert strict_json(b"1" + b" " * ((1 << 20) - 1)) == 1
+    with pytest.raises(OversizedDocument):
+        strict_json(b"1" + b" " * (1 << 20))
+
+
 def test_size_is_looked_at_first():
     with pytest.raises(OversizedDocument, match="too large"):
         strict_json(b"x" * 7, max_bytes=6)
