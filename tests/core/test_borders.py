@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalos_connect_sdk.core.borders import _bands, _rings, in_mainland_china
+from kalos_connect_sdk.core.borders import _bands, _rings, in_mainland_china, near_mainland_china
 
 INSIDE = {
     "Beijing": (39.9042, 116.4074),
@@ -86,6 +86,13 @@ def test_inside(name):
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_outside(name):
     assert not in_mainland_china(*OUTSIDE[name])
+
+
+def test_near_is_the_box_and_a_tenth_of_a_degree_around_it():
+    for latitude, longitude in ((39.9, 116.4), (14.95, 100.0), (54.05, 100.0), (30.0, 72.95), (30.0, 136.05)):
+        assert near_mainland_china(latitude, longitude)
+    for latitude, longitude in ((14.85, 100.0), (54.15, 100.0), (30.0, 72.85), (30.0, 136.15), (-31.95, 116.4)):
+        assert not near_mainland_china(latitude, longitude)
 
 
 @given(st.floats(-90, 90), st.floats(-180, 180))

@@ -84,6 +84,11 @@ def test_outside_the_mainland_nothing_moves(point, one, other):
     assert convert(*point, one, other) == point
 
 
+@pytest.mark.parametrize("datum", Datum)
+def test_in_the_mainland_too_the_same_datum_is_the_same_pair(datum):
+    assert convert(39.915, 116.404, datum, datum) == (39.915, 116.404)
+
+
 @given(everywhere, st.sampled_from(Datum), st.sampled_from(Datum))
 def test_any_point_converts_to_a_point_nearby(point, one, other):
     converted = convert(*point, one, other)

@@ -119,6 +119,11 @@ def test_a_reset_ends_what_was_given() -> None:
     ]
 
 
+def test_what_follows_a_reset_is_still_told_of_the_grant_before_it() -> None:
+    history = [grant(), event("reset", 4), event("erased", 1), event("erased", 4), event("registered", 4)]
+    assert kinds(split_grants(history)) == [[("allow", 1), ("reset", 4), ("erased", 1)]]
+
+
 def test_a_history_without_a_grant_has_no_record() -> None:
     assert split_grants([event("deny", 0), event("registered", 1), event("reset", 2)]) == []
     for events in ([], [event("deny", 0)]):

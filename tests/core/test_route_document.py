@@ -47,6 +47,10 @@ class TestRequest:
         document = route_request(beijing.to(Datum.GCJ02), beijing.to(Datum.BD09), "zh-CN")
         assert document["origin"]["coordinates"] == document["destination"]["coordinates"] == [116.404, 39.915]
 
+    def test_r10_a_place_says_no_more_than_seven_decimals(self):
+        document = route_request(Place(60.16994446, 24.93844454), THERE, "en")
+        assert document["origin"]["coordinates"] == [24.9384445, 60.1699445]
+
     @pytest.mark.parametrize("consent", [None, MEMBER])
     def test_the_service_reads_it(self, consent):
         request = parse_route_request(json.loads(json.dumps(route_request(HERE, THERE, "zh-Hans-CN", consent))))
@@ -90,6 +94,22 @@ class TestRequest:
 class TestAnswer:
     def test_there_and_back(self):
         assert route_from_geojson(json.loads(json.dumps(route_to_geojson(ROUTE)))) == ROUTE
+
+    def test_two_points_are_a_line(self):
+        document = route_to_geojson(ROUTE)
+        document["geometry"]["coordinates"] = [[24.9, 60.1], [24.8, 60.2]]
+        document["properties"]["manoeuvres"] = []
+        assert route_from_geojson(document).line == ((24.9, 60.1), (24.8, 60.2))
+
+    @pytest.mark.parametrize("read", [route_from_geojson, parse_route_request])
+    def test_what_is_not_known_is_ignored_to_eight_levels_and_no_deeper(self, read):
+        good = route_request(HERE, THERE, "en") if read is parse_route_request else route_to_geojson(ROUTE)
+        unknown = []
+        for _ in range(6):
+            unknown = [unknown]
+        read({**good, "unknown": unknown})
+        with pytest.raises(MalformedDocument, match="nested"):
+            read({**good, "unknown": [unknown]})
 
     def test_it_is_geojson(self):
         document = route_to_geojson(ROUTE)

@@ -251,6 +251,33 @@ def test_r6_an_epoch_is_a_whole_number_from_1(epoch: Any) -> None:
     assert check_shape({**unsigned(), "kc:epoch": epoch}) == ["kc:epoch is malformed"]
 
 
+def test_r6_the_last_epoch_is_one() -> None:
+    assert check_shape({**unsigned(), "kc:epoch": 2**63 - 1}) == []
+
+
+REQUIRED = {
+    (): "@id @type dct:conformsTo dct:identifier dct:created kc:record kc:epoch kc:purpose kc:precision",
+    ("dpv:hasDataController",): "dct:identifier",
+    ("dpv:hasNotice",): "dct:identifier kc:version dct:language kc:textSha256 kc:fieldsSha256",
+    ("proof",): "algorithm canonicalization public_key",
+    (STATUS, 0): "@type dpv:isIndicatedAtTime dpv:isIndicatedBy dpv:hasDuration kc:simulated",
+    (STATUS, 1): "@type dpv:isIndicatedAtTime dpv:isIndicatedBy",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "member"), [(path, member) for path, members in REQUIRED.items() for member in members.split()]
+)
+def test_r20_every_member_that_is_relied_on_is_asked_for(path: tuple[Any, ...], member: str) -> None:
+    record = unsigned(*ENDED)
+    place: Any = record
+    for step in path:
+        place = place[step]
+    del place[member]
+    (problem,) = check_shape(record)
+    assert problem.endswith(f"{member} is missing")
+
+
 @pytest.mark.parametrize("member", ["kc:record", "kc:epoch", "dpv:hasNotice", PROCESS, STATUS, "proof", "@context"])
 def test_r20_what_is_relied_on_must_be_there(member: str) -> None:
     record = unsigned()
@@ -291,6 +318,14 @@ def test_r20_a_huge_or_endless_record_is_refused_soon() -> None:
         deep = {"kc:deep": deep}
     for extra in (endless, deep, ["x"] * 100_000, "x" * 10_000):
         assert check_shape({**unsigned(), "kc:extra": extra}) == ["it is too large or too deeply nested"]
+
+
+def test_twelve_levels_below_the_record_are_the_deepest() -> None:
+    nested: list[Any] = []
+    for _ in range(11):
+        nested = [nested]
+    assert check_shape({**unsigned(), "kc:extra": nested}) == []
+    assert check_shape({**unsigned(), "kc:extra": [nested]}) == ["it is too large or too deeply nested"]
 
 
 def test_what_is_not_json_is_refused() -> None:

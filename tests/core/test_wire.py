@@ -78,6 +78,24 @@ class TestFeatureCollection:
             ["timestamp", "speed"],
         ]
 
+    @pytest.mark.parametrize(
+        ("value", "name"),
+        [
+            ("accuracy_m", "horizontal_accuracy"),
+            ("altitude_m", "altitude"),
+            ("speed_mps", "speed"),
+            ("course_deg", "course"),
+        ],
+    )
+    def test_each_value_is_written_without_the_others(self, value, name):
+        (feature,) = json.loads(feature_collection([packed(**{value: 7})], MEMBER))["features"]
+        assert feature["properties"] == {"timestamp": "2026-01-01T12:30:07Z", name: 7}
+
+    def test_the_consent_is_written_as_utf_8_json(self):
+        assert b'"consent":{"purpose":"\xc3\xa4"}' in feature_collection([], {"purpose": "ä"})
+        with pytest.raises(ValueError, match="JSON"):
+            feature_collection([], {"epoch": math.nan})
+
     def test_ids_count_from_zero(self):
         document = json.loads(feature_collection([packed(), packed(), packed()], MEMBER))
         assert [feature["id"] for feature in document["features"]] == [0, 1, 2]
@@ -414,6 +432,10 @@ class TestProblems:
 
     def test_another_base_is_fine(self):
         assert problem_name({"type": "https://example.com/p/cross-border"}) == "cross-border"
+
+    @pytest.mark.parametrize(("length", "name"), [(500, "cross-border"), (501, None)])
+    def test_a_type_has_500_characters_at_most(self, length, name):
+        assert problem_name({"type": "/cross-border".rjust(length, "a")}) == name
 
     @pytest.mark.parametrize(
         "document",
