@@ -1,4 +1,4 @@
-"""Measure what DESIGN promises to be fast, side by side with what it is compared to, and write docs/benchmarks.md.
+"""Measure what is promised to be fast, side by side with what it is compared to, and write docs/benchmarks.md.
 
     make bench            (or: python benchmarks/run.py [--quick])
 

@@ -22,7 +22,7 @@ _NOTICE_S: Final = 5.0
 
 
 def add(commands: Commands, common: argparse.ArgumentParser) -> None:
-    group = commands.add_parser("consent", help="ask, withdraw, show evidence", allow_abbrev=False)
+    group = commands.add_parser("consent", parents=[common], help="ask, withdraw, show evidence", allow_abbrev=False)
     actions = group.add_subparsers(title="commands", metavar="ACTION", required=True)
     answerable(command(actions, "request", common, request, "put the question to the person, as a user action"))
     command(actions, "withdraw", common, withdraw, "withdraw consent and drop what is buffered")
@@ -55,7 +55,10 @@ def request(args: argparse.Namespace) -> int:
 
 
 def withdraw(args: argparse.Namespace) -> int:
-    """Withdraw every purpose, then wait at most 5 s for the acknowledgement. Exit 0 when no consent is active."""
+    """Withdraw every purpose, then wait at most 5 s for the acknowledgement.
+
+    Exit 0 when no consent is active any more, 7 when one is or when that could not be recorded.
+    """
     with open_connect(args, configured(args)) as connect:
         report = connect.withdraw()
         told = report.notice != "pending" or connect.wait_for_notices(_NOTICE_S)
@@ -79,13 +82,20 @@ def withdraw(args: argparse.Namespace) -> int:
         )
     else:
         _tell(report, notice)
-    return Exit.STATE if active else Exit.OK
+    return Exit.STATE if active or _unrecorded(report) else Exit.OK
+
+
+def _unrecorded(report: WithdrawalReport) -> bool:
+    """The state could not be opened at all: once it can be again, the old consent is what it says."""
+    return not report.complete and not report.durable
 
 
 def _tell(report: WithdrawalReport, notice: str) -> None:
     shown = screen()
     if report.complete:
         shown.line("Withdrawn. Nothing precise leaves any more, and what was buffered is gone.", "good")
+    elif _unrecorded(report):
+        shown.line("NOT withdrawn for certain: it could not be recorded. Mend this, then withdraw again:", "bad")
     else:
         shown.line("Withdrawn, but not everything is finished yet:", "bad")
     for left in report.remaining:

@@ -1,4 +1,4 @@
-"""Exit codes: what a script learns from one number (DESIGN section 8)."""
+"""Exit codes: what a script learns from one number."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from ..errors import ConsentRequired, KalosConnectError
+from ..errors import ConsentRequired, KalosConnectError, VaultUnavailable
 from ..prompts.plain import printable
 from . import consent, demo, doctor, route, serve, status, stream
 from .exits import Exit, exit_for_error
@@ -48,7 +48,7 @@ def _guarded(args: argparse.Namespace) -> int:
     except KalosConnectError as error:
         if args.debug and exit_for_error(error) is Exit.INTERNAL:
             raise
-        _complain(describe(error.reason) if isinstance(error, ConsentRequired) else str(error))
+        _complain(_sentence(error))
         return exit_for_error(error)
     except BrokenPipeError:  # the reader has seen enough: head, less
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -62,6 +62,15 @@ def _guarded(args: argparse.Namespace) -> int:
         _complain(f"something went wrong inside ({type(error).__name__}); --debug shows where")
         return Exit.INTERNAL
     return code
+
+
+def _sentence(error: KalosConnectError) -> str:
+    """What went wrong and what to do."""
+    if isinstance(error, ConsentRequired):
+        return describe(error.reason)
+    if isinstance(error, VaultUnavailable) and "doctor" not in str(error):
+        return f"{error}; kalos-connect doctor says what to do"
+    return str(error)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -40,7 +40,7 @@ def permission_document(permission: Permission) -> dict[str, Any]:
 def when(permission: Permission) -> str:
     """Until when a permission lasts, for people."""
     if permission.expires_at is None:
-        return "until it is withdrawn or the drive ends"
+        return "until it is withdrawn, or the drive ends if it was given for one"
     return f"until {permission.expires_at.astimezone():%Y-%m-%d %H:%M %Z}"
 
 
@@ -71,7 +71,7 @@ _SENTENCES = {
     Reason.CROSS_BORDER: "A position in mainland China needs a separate consent before it goes abroad.",
     Reason.BUSY: "Another program is using the state; try again.",
     Reason.NO_PROMPTER: "There is nobody to ask: run this on a terminal.",
-    Reason.STATE_UNREADABLE: "The state cannot be read. It is kept; the way out is kalos-connect consent reset.",
+    Reason.STATE_UNREADABLE: "The state cannot be used. It is kept; kalos-connect doctor says why and what to do.",
     Reason.STATE_ROLLED_BACK: "The state was restored from before a withdrawal; the way out is kalos-connect consent"
     " reset.",
     Reason.VAULT_UNAVAILABLE: "The key vault cannot be used; kalos-connect doctor says why.",

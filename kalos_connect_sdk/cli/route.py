@@ -11,10 +11,11 @@ import re
 from typing import Final
 
 from ..core.wire import route_to_geojson
+from ..errors import NoPosition
 from ..model.position import Place
 from ..model.route import Route
 from .commands import Commands, command
-from .exits import Exit
+from .exits import Exit, Usage
 from .opening import configured, open_connect
 from .output import print_json, screen
 from .screen import Screen
@@ -32,7 +33,7 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
         dest="origin",
         type=place,
         metavar="LAT,LON",
-        help="where from; without it, the device's position, which needs consent",
+        help="where from; without it, this program's own position: needs consent, and one at most 30 s old",
     )
 
 
@@ -40,7 +41,13 @@ def run(args: argparse.Namespace) -> int:
     """Print the route; exit 2 when there is no way between the two."""
     config = configured(args)
     with open_connect(args, config) as connect:
-        route = connect.route(args.to, origin=args.origin, locale=config.locale)
+        route = None
+        try:
+            route = connect.route(args.to, origin=args.origin, locale=config.locale)
+        except NoPosition:
+            pass
+    if route is None:
+        raise Usage("this program has no position of its own that is at most 30 s old; add --from LAT,LON")
     if args.json:
         print_json(route_to_geojson(route))
     else:

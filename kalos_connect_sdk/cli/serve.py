@@ -17,8 +17,12 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
     parser = command(commands, "serve", common, run, "the reference Connect service, for development and tests")
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (default: 127.0.0.1)")
     parser.add_argument("--port", type=_port, default=_PORT, help=f"0 takes a free one (default: {_PORT})")
-    parser.add_argument("--database", metavar="URL", help="where consents and positions are kept")
-    parser.add_argument("--engine", metavar="ENGINE", help="the routing engine: valhalla, or the URL of one")
+    parser.add_argument(
+        "--database", metavar="URL", help="where consents and positions are kept: sqlite:PATH, or memory (the default)"
+    )
+    parser.add_argument(
+        "--engine", metavar="ENGINE", help="valhalla (embedded), valhalla:TILES.tar, or the URL of a Valhalla service"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

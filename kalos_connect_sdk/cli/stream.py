@@ -107,6 +107,8 @@ def _conclude(
         print_json({**counts, "consent_lost": lost.name if lost else None, "source_lost": trouble or None})
     else:
         shown.facts("Drive", [(name.replace("_", " "), f"{count:,}") for name, count in counts.items()])
+        if lost is None and waiting:
+            shown.line(f"{waiting} positions were not taken by the service yet: kalos-connect doctor says more", "bad")
     if lost is not None:
         return exit_for_reason(lost) or Exit.REFUSED
     if trouble and not stats.accepted:

@@ -1,4 +1,4 @@
-"""Withdraw and send: who does what, in which order, on which thread (DESIGN section 5).
+"""Withdraw and send: who does what, in which order, on which thread.
 
 One **keeper** thread owns the ledger, the locks and the keys: everything durable happens there, so a
 signal handler that interrupts any caller never waits for the thread it interrupted. One **sender**

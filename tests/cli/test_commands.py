@@ -216,6 +216,25 @@ def test_a_source_that_is_none_is_usage(say: Callable[..., Said], tmp_path: Path
     assert err.count("\n") == 1
 
 
+def test_r5_a_withdrawal_that_cannot_be_recorded_is_not_called_one(say: Callable[..., Said], home: Path) -> None:
+    say("consent", "request", *ALLOW)
+    state = next((home / "state").rglob("ledger.db")).parent
+    state.chmod(0o777)
+    code, text, _ = say("consent", "withdraw")
+    assert (code, "NOT withdrawn" in text, "chmod 700" in text) == (7, True, True)
+    assert say("consent", "withdraw", "--json")[0] == 7
+    state.chmod(0o700)
+    assert say("status", "--json")[1]["granted"], "nothing could be written, and nothing was claimed"
+    assert say("consent", "withdraw")[0] == 0
+
+
+def test_a_route_from_here_without_a_position_says_what_to_add(say: Callable[..., Said]) -> None:
+    say("consent", "request", *ALLOW)
+    code, _, err = say("route", "--to", "60.17,24.94")
+    assert (code, "--from LAT,LON" in err) == (2, True)
+    assert say("consent", "--json", "show")[0] == 0, "common options stand anywhere"
+
+
 def test_r8_reset_is_the_way_out_of_a_damaged_state(say: Callable[..., Said], home: Path) -> None:
     say("consent", "request", *ALLOW)
     ledger = next((home / "state").rglob("ledger.db"))

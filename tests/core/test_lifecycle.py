@@ -1,4 +1,4 @@
-"""The table of DESIGN section 2, written out once more by hand, against every (status, event) pair."""
+"""The table of the consent's life, written out once more by hand, against every (status, event) pair."""
 
 import pytest
 from hypothesis import given
