@@ -108,6 +108,11 @@ def test_after_the_last_manoeuvre_it_is_told_until_the_end():
     assert step.distance_m == pytest.approx(300, abs=0.1)
 
 
+def test_of_several_that_are_behind_the_last_one_is_told():
+    step = at(Guide(route(STRAIGHT, 0, 1, 1)), 700)
+    assert step.manoeuvre is not None and step.manoeuvre.instruction == "Step 2."
+
+
 def test_a_manoeuvre_beyond_the_line_is_at_its_end():
     assert at(Guide(route(STRAIGHT, 99)), 100).distance_m == pytest.approx(900, abs=0.1)
 
