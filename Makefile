@@ -7,11 +7,16 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .PHONY: demo test lint bench clean
 
-demo: ## the whole story on an embedded service: ask, drive, withdraw, silence
-	@test -x $(VENVS)/demo/bin/kalos-connect || { \
-		echo "Preparing (once) ..." && \
-		$(PYTHON) -m venv $(VENVS)/demo && \
-		$(VENVS)/demo/bin/python $(PIP) install '.[demo]'; }
+SOURCES := pyproject.toml $(shell find kalos_connect_sdk -name '*.py')
+
+$(VENVS)/demo/ready: $(SOURCES)
+	@echo "Preparing ..."
+	@test -x $(VENVS)/demo/bin/python || $(PYTHON) -m venv $(VENVS)/demo
+	@$(VENVS)/demo/bin/python $(PIP) install --force-reinstall --no-deps .
+	@$(VENVS)/demo/bin/python $(PIP) install '.[demo]'
+	@touch $@
+
+demo: $(VENVS)/demo/ready ## the whole story on an embedded service: ask, drive, withdraw, silence
 	@if [ -t 0 ] && [ -t 1 ]; then \
 		$(VENVS)/demo/bin/kalos-connect demo $(DEMO); \
 	else \
@@ -24,9 +29,7 @@ test: ## lint, types, layers, and the whole suite against the built wheel, on ev
 lint: ## ruff, mypy and the import layers alone
 	@LINT_ONLY=1 tests/run.sh $(PYTHON)
 
-bench: ## measure, and write the tables in docs/benchmarks.md
-	@test -x $(VENVS)/demo/bin/kalos-connect || { \
-		$(PYTHON) -m venv $(VENVS)/demo && $(VENVS)/demo/bin/python $(PIP) install '.[demo]'; }
+bench: $(VENVS)/demo/ready ## measure, and write the tables in docs/benchmarks.md
 	@$(VENVS)/demo/bin/python benchmarks/run.py
 
 clean: ## remove what the other targets made

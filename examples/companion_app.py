@@ -57,4 +57,6 @@ async def main(service_url: str) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python examples/companion_app.py SERVICE_URL")
     sys.exit(asyncio.run(main(sys.argv[1])))

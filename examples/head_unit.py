@@ -71,4 +71,6 @@ def main(service_url: str, recording: str) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python examples/head_unit.py SERVICE_URL DRIVE.gpx")
     sys.exit(main(*sys.argv[1:3]))

@@ -50,7 +50,7 @@ class Guide:
         along, aside = self._nearest(latitude, longitude)
         off_route = aside > _OFF_ROUTE_M
         if not off_route:
-            self._come_m = max(self._come_m, along)
+            self._come_m = min(self.length_m, max(self._come_m, along))
         remaining = max(0.0, self.length_m - self._come_m)
         arrived = remaining <= _ARRIVED_M and not off_route
         for at, manoeuvre in self._manoeuvres:

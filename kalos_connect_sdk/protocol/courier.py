@@ -154,7 +154,7 @@ class Courier:
         secret = state.ensure_secret()
         if refused is not None:
             secret = state.read_secret_again()
-        record_id = state.ledger.record_id(purpose)
+        record_id = state.snapshot.record_ids[purpose]
         return record_id, secret.tokens.get(record_id), state.snapshot.records[purpose].registered_epoch
 
     def _register(self, purpose: Purpose, epoch: int, record_id: str) -> str:
@@ -231,7 +231,7 @@ class Courier:
         asked, at, etag = self._asked.get(purpose, (0, 0.0, None))
         if asked == epoch and time.monotonic() - at < _POLL_S:
             return
-        record_id = self._keeper.call(lambda: self._state.ledger.record_id(purpose))
+        record_id = self._state.snapshot.record_ids[purpose]
         refused: ServiceRefused | None = None
         known = None
         try:

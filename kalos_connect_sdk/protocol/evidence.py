@@ -34,7 +34,7 @@ def receipts(engine: Engine) -> list[Receipt]:
     for purpose in Purpose:
         for events in split_grants([body for body in bodies if body.get("purpose") == purpose.value]):
             record = render(
-                record_id=state.ledger.record_id(purpose),
+                record_id=state.record_id(purpose, int(events[0].get("epoch", 0))),
                 purpose=purpose,
                 events=events,
                 notice=engine.parts.notices(purpose),

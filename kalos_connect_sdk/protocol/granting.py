@@ -183,14 +183,14 @@ class Granting:
         if secret.raised(ended) is not secret:  # R7: what could not be told to the vault when it ended
             state.save_secret(secret.raised(ended))
         state.page.set_granted(purpose, epoch)
-        record_id = state.ledger.record_id(purpose)
+        record_id, fresh_id = state.next_record_id(purpose, epoch, secret.key_id)
         superseded = [row.notice_id for row in state.ledger.notices() if row.purpose is purpose and not row.awake]
         body = state.event(event.value, purpose, epoch, cause="subject", terms=terms)
         state.commit(
             [body],
             add_notices=[self._notice(record_id, purpose, epoch)],
             delete_notices=superseded,
-            meta={"ram": state.keys.location},
+            meta={"ram": state.keys.location, **fresh_id},
         )
         if purpose is Purpose.NAVIGATION and state.keys.reachable:
             state.keys.make(epoch, 1)

@@ -33,7 +33,6 @@ def reset(engine: Engine) -> None:
     state.ledger = Ledger.open(state.directory)
     state.begin_anew(notices, highest)
     engine.ending.unfinished.clear()
-    engine.store.record_id = state.ledger.record_id(Purpose.NAVIGATION)
 
 
 def _pending(engine: Engine) -> list[NoticeRow]:

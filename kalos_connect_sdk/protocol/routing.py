@@ -79,7 +79,9 @@ def _ask_once(engine: Engine, epoch: int, origin: Place, to: Place, locale: str,
             raise ConsentRequired(Reason.CROSS_BORDER)  # R16
         terms = snapshot.records[Purpose.NAVIGATION].terms
         sha = terms.notice_sha256 if terms else ""
-        member = consent_member(engine.store.record_id, epoch, Purpose.NAVIGATION.value, Precision.PRECISE.value, sha)
+        member = consent_member(
+            snapshot.record_ids[Purpose.NAVIGATION], epoch, Purpose.NAVIGATION.value, Precision.PRECISE.value, sha
+        )
         document = route_request(origin, to, locale, member)
         return _route(client.route(decision.clearance, document, token, flight))
     finally:

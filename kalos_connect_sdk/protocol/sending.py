@@ -238,7 +238,7 @@ class Sender:
             return None
         terms = snapshot.records[Purpose.NAVIGATION].terms
         member = consent_member(
-            self._store.record_id,
+            snapshot.record_ids[Purpose.NAVIGATION],
             epoch,
             Purpose.NAVIGATION.value,
             decision.clearance.precision.value if decision.clearance.precision else "",

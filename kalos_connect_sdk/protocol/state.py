@@ -37,6 +37,7 @@ __all__ = ["GRANTING", "Snapshot", "State"]
 
 GRANTING = frozenset({Event.ALLOW.value, Event.ALLOW_NEW_NOTICE.value, Event.AMEND.value})
 _WRITER_WAIT_S = 1.0
+_IDS = "record_ids."
 _runs: dict[str, tuple[str, Lease | None]] = {}
 """Per slot, this process's run and the lock that shows others that it is alive."""
 
@@ -54,6 +55,8 @@ class Snapshot:
     floor: Mapping[Purpose, int]
     """Highest epoch known to have ended, from RAM and vault."""
     unreadable: Reason | None
+    record_ids: Mapping[Purpose, str]
+    """The pseudonym of each record as its present grant was registered under."""
     run_only: bool
     """The secret lives for this run only (R9)."""
 
@@ -84,6 +87,7 @@ class State:
         self._records: dict[Purpose, RecordState] = fold(())
         self._authentic_epoch: dict[Purpose, int] = dict.fromkeys(Purpose, 0)
         self._unchecked: dict[Purpose, tuple[bytes, bytes | None]] = {}
+        self._grant_keys: dict[Purpose, str | None] = {}
 
     def reload(self, *, ask_vault: bool = False) -> Snapshot:
         """Read what is new in the ledger, verify it, and publish a snapshot.
@@ -124,6 +128,7 @@ class State:
             self._records[record.purpose] = apply(record, body)
             if body["kind"] in GRANTING:
                 self._unchecked[record.purpose] = (row.hash, row.mac)
+                self._grant_keys[record.purpose] = row.key_id
         self._head = (rows[-1].seq, head)
 
     def _authenticate(self, ask_vault: bool) -> None:
@@ -132,8 +137,10 @@ class State:
             try:
                 self.secret = self.identity.load() or self.secret
             except VaultUnavailable as error:
-                self._lock_out(str(error), Reason.VAULT_UNAVAILABLE)
-                return
+                active = [record.terms for record in self._records.values() if record.status.active]
+                if any(terms is None or terms.run_id is None for terms in active):
+                    self._lock_out(str(error), Reason.VAULT_UNAVAILABLE)
+                    return  # else the vault has nothing to say: those grants lived in a program's memory
         for purpose, (digest, code) in list(self._unchecked.items()):
             record = self._records[purpose]
             if not record.status.active:
@@ -170,8 +177,41 @@ class State:
             {p: self._authentic_epoch[p] == self._records[p].epoch > 0 for p in Purpose},
             floor,
             self.unreadable,
+            self._present_ids(),
             self.secret is not None and not self.identity.persistent,
         )
+
+    # -- pseudonyms ------------------------------------------------------------------------------
+
+    def record_id(self, purpose: Purpose, epoch: int) -> str:
+        """The pseudonym under which the grant of ``epoch`` is known to the service."""
+        known = self.ledger.record_id(purpose)
+        for first, record_id in self._later_ids(purpose):
+            if epoch >= first:
+                known = record_id
+        return known
+
+    def _present_ids(self) -> dict[Purpose, str]:
+        try:
+            return {purpose: self.record_id(purpose, self._records[purpose].epoch) for purpose in Purpose}
+        except StateError:
+            return dict.fromkeys(Purpose, "")  # nothing is sent under it: the gate says no
+
+    def next_record_id(self, purpose: Purpose, epoch: int, key_id: str) -> tuple[str, dict[str, str | None]]:
+        """The pseudonym of a new grant, and what to commit with it: another identity is another record, for the
+        service knows the old one by its key."""
+        before = self._grant_keys.get(purpose)
+        if before is None or before == key_id:
+            return self.record_id(purpose, epoch), {}
+        fresh = secrets.token_hex(16)
+        return fresh, {_IDS + purpose.value: json.dumps([*self._later_ids(purpose), [epoch, fresh]])}
+
+    def _later_ids(self, purpose: Purpose) -> list[tuple[int, str]]:
+        try:
+            listed = json.loads(self.ledger.meta(_IDS + purpose.value) or "[]")
+            return [(int(first), str(name)) for first, name in listed]
+        except (ValueError, TypeError):
+            return []  # then the service knows this record by another key and refuses it
 
     def rolled_back(self, purpose: Purpose) -> bool:
         """R7: the state says given at or below a counter that only an ending raises, and no tombstone explains it."""

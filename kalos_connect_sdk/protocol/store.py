@@ -86,7 +86,6 @@ class Store:
         self._keeper = keeper
         self._lock = threading.Lock()
         self.box: Box | None = None
-        self.record_id = state.ledger.record_id(Purpose.NAVIGATION)
         self.dropped = 0
 
     def for_epoch(self, epoch: int) -> Box | None:

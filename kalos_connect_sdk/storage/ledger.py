@@ -157,7 +157,8 @@ class Ledger:
             db.executemany("INSERT INTO event (body, prev, hash, mac, key_id) VALUES (?, ?, ?, ?, ?)", events)
             db.executemany("INSERT INTO notice VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", notices)
             db.executemany(
-                "UPDATE notice SET awake = 1, withdrawn_at = ?2 WHERE notice_id = ?1 AND awake = 0", list(wake)
+                "UPDATE notice SET awake = 1, withdrawn_at = ? WHERE notice_id = ? AND awake = 0",
+                [(withdrawn_at, notice_id) for notice_id, withdrawn_at in wake],
             )
             _each(db, "UPDATE notice SET attempts = attempts + 1 WHERE notice_id = ?", attempted)
             _each(db, "DELETE FROM notice WHERE notice_id = ?", delete_notices)

@@ -143,3 +143,11 @@ def test_whatever_the_line_the_rest_never_grows_and_is_never_more_than_the_line(
 @given(metres=st.floats(0, 1000))
 def test_on_the_line_the_place_is_exact_to_half_a_metre(metres):
     assert at(Guide(route(STRAIGHT)), metres).remaining_m == pytest.approx(1000 - metres, abs=0.6)
+
+
+def test_past_the_end_of_a_long_slanted_segment_is_the_end():
+    """Flat within one segment is a little longer than the line: the car cannot have come further than the line."""
+    guide = Guide(Route(distance_m=0.0, duration_s=0.0, locale="en", line=((26.0, 60.0), (24.0, 59.0))))
+    for _ in range(2):
+        step = guide.update(59.0, 24.0)
+        assert step.arrived and step.remaining_m <= 25.0

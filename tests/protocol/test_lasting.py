@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -289,3 +291,34 @@ def test_r13_an_expiry_runs_the_same_drop_as_a_withdrawal(make, service, tmp_pat
     assert not list((leaf(tmp_path) / "outbox").glob("*.box"))
     assert connect.request_permission(user_action=True).granted
     assert connect.flush().sent == 0
+
+
+def test_r9_a_second_run_without_a_vault_is_another_record_and_is_heard(tmp_path, service):
+    """Lost identity: the service knows the old record by the old key, so the new grant needs a new pseudonym."""
+    script = """
+import sys
+from kalos_connect_sdk import AssertedParked, Config, Connect, Position, PromptAnswer
+from kalos_connect_sdk.testing import ScriptedPrompter
+connect = Connect("com.example.test", prompter=ScriptedPrompter(PromptAnswer.allow()),
+    vehicle=AssertedParked("a test bench"), config=Config(state_dir=sys.argv[1], vault="memory", service_url=sys.argv[2]))
+permission = connect.request_permission(user_action=True)
+connect.submit(Position(60.0, 24.0))
+sent = connect.flush().sent
+if sys.argv[3] == "withdraw":
+    connect.withdraw()
+print(permission.granted, sent, connect.wait_for_notices(10), len(connect.receipts()))
+"""
+
+    def run(last: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path / "s"), service.url, last],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        ).stdout.strip()
+
+    assert run("leave") == "True 1 True 1"
+    assert run("leave") == "True 1 True 2", "the first grant ended with its run, and the service heard of it"
+    assert run("withdraw") == "True 1 True 3"
+    assert len(service.consents) == 3
+    assert len(service.withdrawals) == 3
