@@ -11,6 +11,7 @@ from ..errors import KalosConnectError, VaultUnavailable
 from ..model.consent import Purpose
 from ..model.decision import Reason
 from .engine import Engine
+from .pseudonyms import record_id
 
 __all__ = ["diagnose", "receipts"]
 
@@ -34,7 +35,7 @@ def receipts(engine: Engine) -> list[Receipt]:
     for purpose in Purpose:
         for events in split_grants([body for body in bodies if body.get("purpose") == purpose.value]):
             record = render(
-                record_id=state.record_id(purpose, int(events[0].get("epoch", 0))),
+                record_id=record_id(state.ledger, purpose, int(events[0].get("epoch", 0))),
                 purpose=purpose,
                 events=events,
                 notice=engine.parts.notices(purpose),

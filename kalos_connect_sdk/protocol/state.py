@@ -30,6 +30,7 @@ from ..storage.failure import StorageFailure
 from ..storage.ledger import NewEvent, NoticeRow
 from ..storage.locks import Barrier, FileLock, Lease, wait_lock
 from .identity import Identity
+from .pseudonyms import next_record_id, record_id
 from .secret import Secret
 from .standins import open_ledger, open_page
 
@@ -37,7 +38,6 @@ __all__ = ["GRANTING", "Snapshot", "State"]
 
 GRANTING = frozenset({Event.ALLOW.value, Event.ALLOW_NEW_NOTICE.value, Event.AMEND.value})
 _WRITER_WAIT_S = 1.0
-_IDS = "record_ids."
 _runs: dict[str, tuple[str, Lease | None]] = {}
 """Per slot, this process's run and the lock that shows others that it is alive."""
 
@@ -181,37 +181,16 @@ class State:
             self.secret is not None and not self.identity.persistent,
         )
 
-    # -- pseudonyms ------------------------------------------------------------------------------
-
-    def record_id(self, purpose: Purpose, epoch: int) -> str:
-        """The pseudonym under which the grant of ``epoch`` is known to the service."""
-        known = self.ledger.record_id(purpose)
-        for first, record_id in self._later_ids(purpose):
-            if epoch >= first:
-                known = record_id
-        return known
-
     def _present_ids(self) -> dict[Purpose, str]:
         try:
-            return {purpose: self.record_id(purpose, self._records[purpose].epoch) for purpose in Purpose}
+            return {purpose: record_id(self.ledger, purpose, self._records[purpose].epoch) for purpose in Purpose}
         except StateError:
             return dict.fromkeys(Purpose, "")  # nothing is sent under it: the gate says no
 
-    def next_record_id(self, purpose: Purpose, epoch: int, key_id: str) -> tuple[str, dict[str, str | None]]:
-        """The pseudonym of a new grant, and what to commit with it: another identity is another record, for the
-        service knows the old one by its key."""
+    def next_record_id(self, purpose: Purpose, epoch: int, key_id: str) -> tuple[str, dict[str, str]]:
+        """The pseudonym of a new grant made with the key ``key_id``, and the settings to commit with it."""
         before = self._grant_keys.get(purpose)
-        if before is None or before == key_id:
-            return self.record_id(purpose, epoch), {}
-        fresh = secrets.token_hex(16)
-        return fresh, {_IDS + purpose.value: json.dumps([*self._later_ids(purpose), [epoch, fresh]])}
-
-    def _later_ids(self, purpose: Purpose) -> list[tuple[int, str]]:
-        try:
-            listed = json.loads(self.ledger.meta(_IDS + purpose.value) or "[]")
-            return [(int(first), str(name)) for first, name in listed]
-        except (ValueError, TypeError):
-            return []  # then the service knows this record by another key and refuses it
+        return next_record_id(self.ledger, purpose, epoch, same_identity=before is None or before == key_id)
 
     def rolled_back(self, purpose: Purpose) -> bool:
         """R7: the state says given at or below a counter that only an ending raises, and no tombstone explains it."""
