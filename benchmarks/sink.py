@@ -31,6 +31,12 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._answer(202, {"accepted": 0, "rejected": []})
 
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except ConnectionError:  # a withdrawal cut the request: that is what is measured
+            self.close_connection = True
+
     def log_message(self, format: str, *arguments: object) -> None:
         """Say nothing."""
 
