@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Build the wheel once, then for each interpreter: a fresh environment, the wheel with its extras, every test.
-# The lint, type and layer checks run on the first interpreter. Arguments: interpreters (default: python3).
+# The lint, type and layer checks, and the tests marked `once`, run on the first interpreter. Arguments: interpreters (default: python3).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venvs=.venvs
@@ -29,10 +29,11 @@ suite() {
   echo "== $("$venv/bin/python" --version), the built wheel"
   rm -f .coverage .coverage.*
   # Real processes, kills and daemons on a shared machine: what fails once is run once more, and named either way.
-  local cache="cache_dir=$PWD/$venv/pytest"
-  if ! "$venv/bin/coverage" run "$venv/bin/pytest" -o "$cache" -q; then
+  local cache="cache_dir=$PWD/$venv/pytest" choice=()
+  [ "$1" = "$first" ] || choice=(-m "not once")
+  if ! "$venv/bin/coverage" run "$venv/bin/pytest" -o "$cache" -q "${choice[@]}"; then
     echo "== once more, what failed"
-    "$venv/bin/coverage" run "$venv/bin/pytest" -o "$cache" -q --last-failed --last-failed-no-failures none
+    "$venv/bin/coverage" run "$venv/bin/pytest" -o "$cache" -q "${choice[@]}" --last-failed --last-failed-no-failures none
   fi
   "$venv/bin/coverage" combine -q
   "$venv/bin/coverage" report --skip-covered --skip-empty >"$venv/coverage.txt" || true

@@ -1,4 +1,4 @@
-"""The house keeps its own rules: sizes, purity of texts, and a page that maps every rule to its tests."""
+"""The house keeps its own rules: sizes, purity of texts, and pages that map every rule and every fault to its tests."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted((ROOT / "kalos_connect_sdk").rglob("*.py"))
 RULES_PAGE = ROOT / "docs" / "rules.md"
+FAULTS_PAGE = ROOT / "docs" / "faults.md"
+_ROW = re.compile(r"\| (\d+) \| (.+?) \| (.+?) \| (.*) \|$")
 
 RULES = {
     1: "Unknown means no",
@@ -49,6 +51,56 @@ def named_after_rules() -> dict[int, list[str]]:
     return found
 
 
+def _marks(node: ast.AST) -> set[int]:
+    """The rows of docs/faults.md that ``@pytest.mark.fault(...)`` names, anywhere below ``node``."""
+    return {
+        argument.value
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "pytest.mark.fault"
+        for argument in call.args
+        if isinstance(argument, ast.Constant)
+    }
+
+
+def shown_by() -> dict[int, list[str]]:
+    """fault -> ``file::test`` of every test that is marked with it, on itself, its class or its module."""
+    found: dict[int, list[str]] = defaultdict(list)
+
+    def look(body: list[ast.stmt], inherited: set[int], file: str) -> None:
+        for node in body:
+            if isinstance(node, ast.ClassDef):
+                look(node.body, inherited.union(*map(_marks, node.decorator_list)), file)
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                for number in inherited.union(*map(_marks, node.decorator_list)):
+                    found[number].append(f"{file}::{node.name}")
+
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        tree = ast.parse(path.read_text("utf-8"))
+        whole = [
+            node for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark"
+        ]
+        look(tree.body, set().union(*map(_marks, whole)), str(path.relative_to(ROOT / "tests")))
+    return found
+
+
+def faults_page() -> str:
+    """What docs/faults.md must say: its own rows, each with the tests that are marked with it."""
+    found = shown_by()
+    lines = []
+    for line in FAULTS_PAGE.read_text("utf-8").splitlines():
+        row = _ROW.match(line)
+        if row:
+            by_file: dict[str, list[str]] = defaultdict(list)
+            for name in found.pop(int(row[1]), ()):
+                file, test = name.split("::")
+                by_file[file].append(test)
+            tests = "; ".join(f"`{file}`: {', '.join(f'`{t}`' for t in names)}" for file, names in by_file.items())
+            line = f"| {row[1]} | {row[2]} | {row[3]} | {tests} |"
+        lines.append(line)
+    assert not found, f"marked with rows that docs/faults.md lacks: {sorted(found)}"
+    return "\n".join(lines) + "\n"
+
+
 def page() -> str:
     """What docs/rules.md must say."""
     found = named_after_rules()
@@ -83,6 +135,10 @@ def test_the_rules_page_is_true():
     assert RULES_PAGE.read_text("utf-8") == page(), "run: python tests/test_house.py"
 
 
+def test_the_faults_page_is_true():
+    assert FAULTS_PAGE.read_text("utf-8") == faults_page(), "run: python tests/test_house.py"
+
+
 def test_nothing_is_left_open():
     for path in MODULES:
         assert not re.search(r"\b(TODO|FIXME|XXX)\b", path.read_text("utf-8")), path
@@ -90,4 +146,5 @@ def test_nothing_is_left_open():
 
 if __name__ == "__main__":
     RULES_PAGE.write_text(page(), "utf-8")
-    sys.stdout.write(f"wrote {RULES_PAGE.relative_to(ROOT)}\n")
+    FAULTS_PAGE.write_text(faults_page(), "utf-8")
+    sys.stdout.write(f"wrote {RULES_PAGE.relative_to(ROOT)} and {FAULTS_PAGE.relative_to(ROOT)}\n")
