@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Build the wheel once, then for each interpreter: a fresh environment, the wheel with its extras, every test.
-# The lint, type and layer checks, and the tests marked `once`, run on the first interpreter. Arguments: interpreters (default: python3).
+# The lint, type and layer checks, and the tests marked `once`, run on the first interpreter; the others then run side
+# by side, for most of a test is waiting. Arguments: interpreters (default: python3).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venvs=.venvs
@@ -27,7 +28,8 @@ suite() {
   pip "$venv/bin/python" install 'pip>=25.1'
   pip "$venv/bin/python" install --group test "dist/$(ls dist)[demo]"
   echo "== $("$venv/bin/python" --version), the built wheel"
-  rm -f .coverage .coverage.*
+  export COVERAGE_FILE="$PWD/$venv/coverage"
+  rm -f "$COVERAGE_FILE" "$COVERAGE_FILE".*
   # Real processes, kills and daemons on a shared machine: what fails once is run once more, and named either way.
   local cache="cache_dir=$PWD/$venv/pytest" choice=()
   [ "$1" = "$first" ] || choice=(-m "not once")
@@ -44,6 +46,16 @@ first="${1:-python3}"
 build "$first"
 lint
 [ -n "${LINT_ONLY:-}" ] && exit 0
-for interpreter in "${@:-python3}"; do
-  suite "$interpreter"
+suite "$first"
+beside=() logs=()
+for interpreter in "${@:2}"; do
+  log="$venvs/suite-${#logs[@]}.log"
+  suite "$interpreter" >"$log" 2>&1 &
+  beside+=($!) logs+=("$log")
 done
+failed=0
+for i in "${!beside[@]}"; do
+  wait "${beside[$i]}" || failed=1
+  cat "${logs[$i]}"
+done
+exit "$failed"
