@@ -102,7 +102,9 @@ class AsyncConnect:
 
     async def submit(self, position: Position) -> Submission:
         """See :meth:`Connect.submit`."""
-        return await asyncio.to_thread(self._connect.submit, position)
+        work = asyncio.get_running_loop().run_in_executor(None, self._connect.submit, position)
+        del position  # R10: what is no Position may be a bare pair of numbers
+        return await work
 
     async def flush(self, timeout_s: float | None = None) -> FlushReport:
         """See :meth:`Connect.flush`."""

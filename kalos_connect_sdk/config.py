@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -72,7 +72,7 @@ class Config:
     outbox_ttl_s: float = _UNSET
     batch_max_positions: int = _UNSET
     ca_bundle: str | os.PathLike[str] | None = None
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)  # R10: it may hold a password
     enrolment_token_file: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:

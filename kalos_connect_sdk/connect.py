@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .config import Config
 from .core.gate import clear_place
-from .errors import ConsentRequired, KalosConnectError, NoPosition, StateError, StateRolledBack
+from .errors import ConsentRequired, KalosConnectError, NoPosition, StateError, StateRolledBack, quiet, silenced
 from .model.consent import Permission, PermissionState, Precision, Purpose
 from .model.decision import Reason
 from .model.notice import Notice
@@ -112,6 +112,7 @@ class Connect:
         except StateError as error:
             return Permission(PermissionState.UNAVAILABLE, _reason_of(error))
 
+    @quiet
     def request_permission(
         self,
         purpose: Purpose = Purpose.NAVIGATION,
@@ -125,6 +126,7 @@ class Connect:
         """
         return self.request_permission_future(purpose, precision=precision, user_action=user_action).result()
 
+    @quiet
     def request_permission_future(
         self,
         purpose: Purpose = Purpose.NAVIGATION,
@@ -142,6 +144,7 @@ class Connect:
             future.set_result(Permission(PermissionState.UNAVAILABLE, _reason_of(error)))
             return future
 
+    @quiet
     def withdraw(self, purpose: Purpose | None = None, *, timeout_s: float = 5.0) -> WithdrawalReport:
         """Withdraw consent, for one purpose or for all: the barrier (R3).
 
@@ -161,6 +164,7 @@ class Connect:
             self._submitter.forget()
         return report  # running drives are told by the watcher: a signal handler may be our caller
 
+    @quiet
     def reset(self) -> None:
         """The way out of a locked state (R8): ends every grant, tells the service, keeps the old files aside,
         begins a new record. Raises :class:`StateError` when even that is impossible."""
@@ -202,8 +206,14 @@ class Connect:
         if self._submitter is None:
             self._open_submitter()
         assert self._submitter is not None
-        return self._submitter.submit(position)
+        try:
+            return self._submitter.submit(position)
+        except BaseException as error:
+            del position  # R10: what is no Position may be a bare pair of numbers
+            silenced(error)
+            raise
 
+    @quiet
     def flush(self, timeout_s: float | None = None) -> FlushReport:
         """Send: pending withdrawal notices first, then every position that is due.
 
@@ -215,6 +225,7 @@ class Connect:
             return FlushReport(reason=_reason_of(error))
         return engine.sender.worker.call(lambda: engine.sender.flush(timeout_s))
 
+    @quiet
     def drive(self, source: LocationSource | str | os.PathLike[str], *, route: Route | None = None) -> Drive:
         """Submit and send from ``source`` in the background until it ends, consent ends, or ``stop()``.
 
@@ -246,6 +257,7 @@ class Connect:
         self._drives.add(drive)
         return drive
 
+    @quiet
     def route(self, to: Place, *, origin: Place | None = None, locale: str | None = None) -> Route:
         """A route to ``to``.
 
@@ -270,6 +282,7 @@ class Connect:
 
     # -- evidence --------------------------------------------------------------------------------
 
+    @quiet
     def receipts(self) -> list[Receipt]:
         """Signed consent records (ISO/IEC TS 27560), oldest first, one per grant (R20)."""
         from .protocol.evidence import receipts

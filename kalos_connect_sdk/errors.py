@@ -7,10 +7,11 @@ raised *outside* the ``except`` block of the library error they stand for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .model.decision import Reason
 
@@ -30,7 +31,12 @@ __all__ = [
     "StateUnreadable",
     "TransportError",
     "VaultUnavailable",
+    "quiet",
+    "silenced",
 ]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class KalosConnectError(Exception):
@@ -107,3 +113,44 @@ class ServiceRefused(TransportError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.problem,))
+
+
+# -- what an error carries besides ------------------------------------------------------------------
+
+
+def silenced(error: BaseException) -> BaseException:
+    """``error``, with the locals of every frame that it left cleared, in its whole chain; lines and names stay.
+
+    Crash reporters record the locals of a traceback; below our calls they are request bodies, tokens and keys (R10).
+    """
+    pending: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while pending:
+        each = pending.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        trace = each.__traceback__
+        while trace is not None:
+            try:
+                trace.tb_frame.clear()
+            except RuntimeError:  # it still runs: the caller's own frames
+                pass
+            trace = trace.tb_next
+        pending += [each.__cause__, each.__context__]
+    return error
+
+
+def quiet(call: Callable[_P, _R]) -> Callable[_P, _R]:
+    """``call``, whose errors arrive :func:`silenced`; its arguments are not kept in the traceback either."""
+
+    @functools.wraps(call)
+    def guarded(*args: _P.args, **options: _P.kwargs) -> _R:
+        try:
+            return call(*args, **options)
+        except BaseException as error:
+            del args, options
+            silenced(error)
+            raise
+
+    return guarded

@@ -20,8 +20,12 @@ class Datum(Enum):
     BD09 = "BD09"
 
 
+class _Refused(Exception):
+    """A value is not taken; the text names the field and the rule, never the value."""
+
+
 def _number(name: str, value: object, low: float, high: float, unit: str) -> float:
-    """A finite float in range, or InvalidPosition naming the field and the rule but never the value."""
+    """A finite float in range. Raises :class:`_Refused`."""
     problem = None
     number = 0.0
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -37,11 +41,11 @@ def _number(name: str, value: object, low: float, high: float, unit: str) -> flo
             bound = f"between {low:g} and {high:g}" if math.isfinite(high) else f"at least {low:g}"
             problem = f"must be {bound} {unit}"
     if problem is not None:
-        raise InvalidPosition(f"{name} {problem}")
+        raise _Refused(f"{name} {problem}")
     return number
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, init=False)
 class Place:
     """A point a person chose: a destination or a typed origin. Not the device's position (R2).
 
@@ -54,13 +58,25 @@ class Place:
     name: str | None = None
     datum: Datum = Datum.WGS84
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "latitude", _number("latitude", self.latitude, -90, 90, "degrees"))
-        object.__setattr__(self, "longitude", _number("longitude", self.longitude, -180, 180, "degrees"))
-        if self.name is not None and not isinstance(self.name, str):
-            raise InvalidPosition("name must be text")
-        if not isinstance(self.datum, Datum):
-            raise InvalidPosition("datum must be a Datum")
+    def __init__(
+        self, latitude: float, longitude: float, *, name: str | None = None, datum: Datum = Datum.WGS84
+    ) -> None:
+        put = object.__setattr__
+        problem = None
+        try:
+            put(self, "latitude", _number("latitude", latitude, -90, 90, "degrees"))
+            put(self, "longitude", _number("longitude", longitude, -180, 180, "degrees"))
+        except _Refused as refused:
+            problem = str(refused)
+        if name is not None and not isinstance(name, str):
+            problem = problem or "name must be text"
+        if not isinstance(datum, Datum):
+            problem = problem or "datum must be a Datum"
+        if problem is not None:
+            del self, latitude, longitude, name, datum  # R10: a traceback keeps the locals of this frame
+            raise InvalidPosition(problem)
+        put(self, "name", name)
+        put(self, "datum", datum)
 
     def __repr__(self) -> str:
         return f"<Place {self.datum.value}>"
@@ -75,7 +91,7 @@ class Place:
         return Place(latitude, longitude, name=self.name, datum=datum)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, init=False)
 class Position:
     """Where the device was at one time.
 
@@ -98,27 +114,52 @@ class Position:
     time_implied: bool = field(default=False, init=False, compare=False)
     """True when no time was given: a simulated clock then says what *now* was."""
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        latitude: float,
+        longitude: float,
+        *,
+        accuracy_m: float | None = None,
+        speed_mps: float | None = None,
+        course_deg: float | None = None,
+        altitude_m: float | None = None,
+        time: datetime | None = None,
+        datum: Datum = Datum.WGS84,
+    ) -> None:
         put = object.__setattr__
-        put(self, "latitude", _number("latitude", self.latitude, -90, 90, "degrees"))
-        put(self, "longitude", _number("longitude", self.longitude, -180, 180, "degrees"))
-        if self.accuracy_m is not None:
-            put(self, "accuracy_m", _number("accuracy_m", self.accuracy_m, 0, math.inf, "metres"))
-        if self.speed_mps is not None:
-            put(self, "speed_mps", _number("speed_mps", self.speed_mps, 0, math.inf, "m/s"))
-        if self.course_deg is not None:
-            put(self, "course_deg", _number("course_deg", self.course_deg, 0, 360, "degrees"))
-        if self.altitude_m is not None:
-            put(self, "altitude_m", _number("altitude_m", self.altitude_m, -20_000, 10_000_000, "metres"))
-        if self.time is None:
-            put(self, "time", datetime.now(UTC))
-            put(self, "time_implied", True)
-        elif not isinstance(self.time, datetime):
-            raise InvalidPosition("time must be a datetime")
-        elif self.time.utcoffset() is None:
-            raise InvalidPosition("time must carry a time zone; use datetime.now(UTC) or .astimezone()")
-        if not isinstance(self.datum, Datum):
-            raise InvalidPosition("datum must be a Datum")
+        problem = None
+        try:
+            put(self, "latitude", _number("latitude", latitude, -90, 90, "degrees"))
+            put(self, "longitude", _number("longitude", longitude, -180, 180, "degrees"))
+            if accuracy_m is not None:
+                accuracy_m = _number("accuracy_m", accuracy_m, 0, math.inf, "metres")
+            if speed_mps is not None:
+                speed_mps = _number("speed_mps", speed_mps, 0, math.inf, "m/s")
+            if course_deg is not None:
+                course_deg = _number("course_deg", course_deg, 0, 360, "degrees")
+            if altitude_m is not None:
+                altitude_m = _number("altitude_m", altitude_m, -20_000, 10_000_000, "metres")
+        except _Refused as refused:
+            problem = str(refused)
+        implied = time is None
+        if time is None:
+            time = datetime.now(UTC)
+        elif not isinstance(time, datetime):
+            problem = problem or "time must be a datetime"
+        elif time.utcoffset() is None:
+            problem = problem or "time must carry a time zone; use datetime.now(UTC) or .astimezone()"
+        if not isinstance(datum, Datum):
+            problem = problem or "datum must be a Datum"
+        if problem is not None:
+            del self, latitude, longitude, accuracy_m, speed_mps, course_deg, altitude_m, time, datum
+            raise InvalidPosition(problem)  # R10: a traceback keeps the locals of this frame
+        put(self, "accuracy_m", accuracy_m)
+        put(self, "speed_mps", speed_mps)
+        put(self, "course_deg", course_deg)
+        put(self, "altitude_m", altitude_m)
+        put(self, "time", time)
+        put(self, "datum", datum)
+        put(self, "time_implied", implied)
 
     def __repr__(self) -> str:
         return f"<Position {self.datum.value}>"

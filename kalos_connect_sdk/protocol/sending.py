@@ -62,8 +62,8 @@ class _Round:
     reason: Reason = Reason.ALLOWED
     next_attempt_s: float | None = None
     unreachable: str | None = None
-    token: str = ""
-    refused_token: str | None = None
+    token: str = field(default="", repr=False)  # R10
+    refused_token: str | None = field(default=None, repr=False)
     notices: int = 0
     done: bool = field(default=False)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from ..errors import KalosConnectError
+from ..errors import KalosConnectError, silenced
 
 __all__ = ["Reply", "Worker"]
 
@@ -131,7 +131,7 @@ class Worker:
             value = job()
         except BaseException as error:  # it belongs to the caller, who is waiting for it
             if reply is not None:
-                reply.fail(error)
+                reply.fail(silenced(error))
         else:
             if reply is not None:
                 reply.put(value)

@@ -10,7 +10,7 @@ import os
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import SourceUnavailable
+from ..errors import SourceUnavailable, quiet
 from ..ports import LocationSource
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _SUFFIXES: Final = {".gpx": "gpx", ".nmea": "nmea", ".nma": "nmea", ".log": "nme
 _KNOWN: Final = "gpx:FILE and nmea:FILE"
 
 
+@quiet
 def open_source(url: str | os.PathLike[str], *, speed: float | None = None) -> LocationSource:
     """The source that ``url`` names: ``gpx:FILE``, ``nmea:FILE``, or a path that ends in .gpx, .nmea, .nma or .log.
 

@@ -56,6 +56,7 @@ class PushSource:
     def put(self, position: Position) -> bool:
         """Hand over a position; false when the source is closed. Raises :class:`InvalidPosition` for anything else."""
         if not isinstance(position, Position):
+            del position  # R10: it may be a bare pair of numbers
             raise InvalidPosition("put takes a Position")
         with self._changed:
             if self._closed:
