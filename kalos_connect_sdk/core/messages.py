@@ -1,6 +1,6 @@
-"""What exactly is signed: withdrawal notices, registrations, records (R5, R8, R20).
+"""What exactly is signed: withdrawal notices, registrations, rights requests, records (R5, R8, R20).
 
-Each message is the canonical JSON of one object. The first two carry a ``type`` of their own and a record
+Each message is the canonical JSON of one object. The first three carry a ``type`` of their own and a record
 carries none, so that a signature of one kind can never be shown as another kind.
 """
 
@@ -12,10 +12,18 @@ from typing import Any
 from .canonical import canonical
 from .encoding import b64
 
-__all__ = ["MalformedRecord", "attach_signature", "notice_message", "registration_message", "signing_bytes"]
+__all__ = [
+    "MalformedRecord",
+    "attach_signature",
+    "notice_message",
+    "registration_message",
+    "request_message",
+    "signing_bytes",
+]
 
 _NOTICE = "kalos-connect/withdrawal/1"
 _REGISTRATION = "kalos-connect/registration/1"
+_REQUEST = "kalos-connect/request/1"
 
 
 class MalformedRecord(ValueError):
@@ -42,6 +50,20 @@ def registration_message(record_id: str, epoch: int, public_key_b64: str, record
             "epoch": epoch,
             "public_key": public_key_b64,
             "record": record,
+        }
+    )
+
+
+def request_message(request_id: str, kind: str, reason: str | None, made_at: str, public_key_b64: str) -> bytes:
+    """What the device signs to ask for deletion, access or an explanation of everything under its key."""
+    return _bytes(
+        {
+            "type": _REQUEST,
+            "request_id": request_id,
+            "kind": kind,
+            "reason": reason,
+            "made_at": made_at,
+            "public_key": public_key_b64,
         }
     )
 

@@ -20,7 +20,14 @@ from ..model.notice import Notice
 from .dpv import DATA, METHODS, NOT_IN_APPROXIMATE, SCHEMA, context, country, record_iri
 from .encoding import b64
 from .happenings import GRANTING_KINDS, Body, marks, split_grants, statuses
-from .messages import MalformedRecord, attach_signature, notice_message, registration_message, signing_bytes
+from .messages import (
+    MalformedRecord,
+    attach_signature,
+    notice_message,
+    registration_message,
+    request_message,
+    signing_bytes,
+)
 from .notices.hashing import fields_sha256
 from .proof import Verified, verify_record
 from .shape import ALGORITHM, CANONICALIZATION, can_be_shown, check_shape
@@ -34,6 +41,7 @@ __all__ = [
     "notice_message",
     "registration_message",
     "render",
+    "request_message",
     "signing_bytes",
     "split_grants",
     "verify_record",

@@ -35,6 +35,8 @@ _PATHS = (
     ("/v1/consents/{record_id}/withdrawals", ("POST",)),
     ("/v1/positions", ("POST",)),
     ("/v1/routes", ("POST",)),
+    ("/v1/requests", ("POST",)),
+    ("/v1/requests/{request_id}", ("GET",)),
     ("/v1/notice", ("GET",)),
 )
 _NAMES = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}

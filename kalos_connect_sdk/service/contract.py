@@ -44,6 +44,8 @@ def contract() -> dict[str, Any]:
             "/v1/consents/{record_id}/withdrawals": {"parameters": [_record_id()], "post": _post_withdrawal()},
             "/v1/positions": {"post": _post_positions()},
             "/v1/routes": {"post": _post_routes()},
+            "/v1/requests": {"post": _post_request()},
+            "/v1/requests/{request_id}": {"parameters": [_id_of("request_id")], "get": _get_request()},
             "/v1/notice": {"get": _get_notice()},
         },
         "components": {
@@ -161,6 +163,33 @@ def _post_routes() -> dict[str, Any]:
     }
 
 
+def _post_request() -> dict[str, Any]:
+    return {
+        "operationId": "askForRight",
+        "summary": "Ask for deletion, access or an explanation.",
+        "description": (
+            "Authenticated by the signature, and about every record of that key. Idempotent by request_id: asking "
+            "again tells the present state. Deletion ends the consents of the key; their fence stays."
+        ),
+        "security": [{}],
+        "requestBody": _body(_JSON, "RightsRequest"),
+        "responses": {
+            "200": _content("Known; its present state.", _JSON, "RightsCase"),
+            "201": _content("Received.", _JSON, "RightsCase"),
+            **_problems(401, 409, 413, 415, 422),
+        },
+    }
+
+
+def _get_request() -> dict[str, Any]:
+    return {
+        "operationId": "getRequest",
+        "summary": "How far a rights request has come.",
+        "security": [{"record": []}],
+        "responses": {"200": _content("Its present state.", _JSON, "RightsCase"), **_problems(401, 404)},
+    }
+
+
 def _get_notice() -> dict[str, Any]:
     return {
         "operationId": "getNotice",
@@ -183,11 +212,14 @@ def _get_notice() -> dict[str, Any]:
 
 
 def _record_id() -> dict[str, Any]:
+    return {**_id_of("record_id"), "description": "A random 128-bit pseudonym made by the device."}
+
+
+def _id_of(name: str) -> dict[str, Any]:
     return {
-        "name": "record_id",
+        "name": name,
         "in": "path",
         "required": True,
-        "description": "A random 128-bit pseudonym made by the device.",
         "schema": {"$ref": "#/components/schemas/Id"},
     }
 

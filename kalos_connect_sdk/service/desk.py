@@ -5,6 +5,7 @@
 * Delivered twice is done once: batches by (``Idempotency-Key``, id), withdrawals by notice id (R5).
 * A route keeps nothing, and needs consent only when it starts at the device (R19).
 * A token is kept as its digest.
+* A rights request is carried out at once, unless whoever runs the service reviews it first.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from typing import Any, Final
 from ..core.notices.hashing import Change, changes, fields_sha256
 from ..core.wire import MalformedDocument, OversizedDocument, RouteRequest, parse_feature_collection
 from ..model.notice import Notice
+from ..model.rights import RequestKind
 from . import rules
 from .refusal import Refusal
+from .rights import Asked, Case, decided, opened
 from .store import Store, StoredPosition
 
 __all__ = ["ENCODINGS", "MAX_FEATURES", "Desk", "Receipt"]
@@ -66,6 +69,8 @@ class Desk:
         self._enrolment = enrolment_token
         self._retention_s = retention_s
         self._lock = threading.Lock()
+        self.review: Callable[[Case], Case | None] = lambda case: None
+        """A rights request as it comes in: the case as a person decided it, or None to carry it out at once."""
         self.notice = notice
         self.change: tuple[Change, ...] = ()
         self.fields: dict[str, str] = {}
@@ -124,6 +129,40 @@ class Desk:
             if known is None:
                 raise Refusal(404, "unknown-record")
             return self._store.end(rules.revoke(known), None, known.epoch)
+
+    # -- rights ----------------------------------------------------------------------------------
+
+    def ask(self, document: Any) -> tuple[int, dict[str, Any]]:
+        """``POST /v1/requests``: 201 for a new request, 200 for one that is known; its present state."""
+        asked = Asked.read(document)
+        with self._lock:
+            known = self._store.case(asked.request_id)
+            if known is not None and known.public_key != asked.public_key:
+                raise Refusal(409, "key-mismatch")
+            case = known or opened(asked, self._now_s(), self._region or "CN")
+            if known is None or known.status.open:
+                case = self.review(case) or self._carry_out(case)
+                self._store.keep_case(case)
+        return (201 if known is None else 200), case.document()
+
+    def case(self, request_id: str, authorization: str | None) -> dict[str, Any]:
+        """``GET /v1/requests/{id}``, with the token of any record of the same key."""
+        with self._lock:
+            consent = self._bearer_of(authorization)
+            case = self._store.case(request_id)
+        if case is None or case.public_key != consent.public_key:
+            raise Refusal(404, "not-found")
+        return case.document()
+
+    def _carry_out(self, case: Case) -> Case:
+        consents = self._store.consents_of(case.public_key)
+        positions = sum(self._store.count(consent.record_id) for consent in consents)
+        if case.kind is RequestKind.DELETION:
+            for consent in consents:
+                self._store.end(rules.wiped(consent), None, consent.epoch)
+        now = self._now_s()
+        statuses = ", ".join(rules.status_at(consent, now) for consent in consents)
+        return decided(case, records=len(consents), positions=positions, statuses=statuses)
 
     # -- positions -------------------------------------------------------------------------------
 

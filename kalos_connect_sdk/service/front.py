@@ -37,6 +37,7 @@ MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 _DOCUMENT_BYTES: Final = 256 * 1024
 _JSON: Final = "application/json"
 _CONSENT: Final = re.compile(r"/v1/consents/([^/]{1,200})", re.ASCII)
+_REQUEST: Final = re.compile(r"/v1/requests/([^/]{1,200})", re.ASCII)
 _WITHDRAWALS: Final = re.compile(r"/v1/consents/([^/]{1,200})/withdrawals", re.ASCII)
 
 
@@ -115,6 +116,12 @@ class Front:
         if path == "/v1/routes":
             _only(method, "POST")
             return self._route(request)
+        if path == "/v1/requests":
+            _only(method, "POST")
+            return answered(*self._desk.ask(_document(request)))
+        if match := _REQUEST.fullmatch(path):
+            _only(method, "GET")
+            return answered(200, self._desk.case(unquote(match[1]), _authorization(request)))
         if path == "/v1/notice":
             _only(method, "GET")
             return self._notice(request)

@@ -29,11 +29,16 @@ __all__ = [
     "Registration",
     "WithdrawalNotice",
     "admit",
+    "check_id",
+    "check_signature",
     "etag",
+    "object_of",
     "register",
     "revoke",
     "status_at",
+    "text_of",
     "withdraw",
+    "wiped",
 ]
 
 _EPOCH_MAX: Final = 2**63 - 1
@@ -76,15 +81,15 @@ class Registration:
     @classmethod
     def read(cls, record_id: str, document: Any) -> Registration:
         """Raises :class:`Refusal`: 422 for the shape, 401 for the signature."""
-        body = _object(document)
-        public_key = _text(body, "public_key", 128)
+        body = object_of(document)
+        public_key = text_of(body, "public_key", 128)
         epoch = _epoch(body)
         record = body.get("record")
         if not isinstance(record, Mapping):
             raise _malformed("record")
-        _check_record_id(record_id)
+        check_id(record_id, "record_id")
         message = _signed(lambda: registration_message(record_id, epoch, public_key, record), "record")
-        _check_signature(body, public_key, message)
+        check_signature(body, public_key, message)
         return cls(record_id, epoch, public_key, record, terms_of(record, record_id, epoch))
 
 
@@ -104,15 +109,14 @@ class WithdrawalNotice:
     @classmethod
     def read(cls, record_id: str, document: Any) -> WithdrawalNotice:
         """Raises :class:`Refusal`: 422 for the shape, 401 for the signature."""
-        body = _object(document)
-        public_key = _text(body, "public_key", 128)
+        body = object_of(document)
+        public_key = text_of(body, "public_key", 128)
         epoch = _epoch(body)
-        notice_id = _text(body, "notice_id", 64)
-        if not _ID.fullmatch(notice_id):
-            raise _malformed("notice_id")
-        _check_record_id(record_id)
+        notice_id = text_of(body, "notice_id", 64)
+        check_id(notice_id, "notice_id")
+        check_id(record_id, "record_id")
         message = _signed(lambda: notice_message(record_id, notice_id, epoch), "notice_id")
-        _check_signature(body, public_key, message)
+        check_signature(body, public_key, message)
         said = body.get("withdrawn_at")
         withdrawn_at = said if isinstance(said, str) and len(said) <= 40 else None  # unsigned: never a reason to refuse
         return cls(record_id, notice_id, epoch, public_key, withdrawn_at)
@@ -165,6 +169,13 @@ def withdraw(known: Consent | None, notice: WithdrawalNotice) -> Consent:
 def revoke(known: Consent) -> Consent:
     """The consent after the controller ended it; one that is not active stays what it is."""
     return _ended(known, "revoked", known.epoch) if known.status in _ACTIVE else known
+
+
+def wiped(known: Consent) -> Consent:
+    """What is left of a consent after a deletion: that it is over, and up to which epoch (R6)."""
+    return replace(
+        _ended(known, "revoked" if known.status in _ACTIVE else known.status, known.epoch), terms=None, record=None
+    )
 
 
 def _ended(known: Consent, status: str, epoch: int) -> Consent:
@@ -223,18 +234,22 @@ def _malformed(member: str) -> Refusal:
     return Refusal(422, "malformed-document", member=member)
 
 
-def _object(document: Any) -> Mapping[str, Any]:
+def object_of(document: Any) -> Mapping[str, Any]:
+    """The document as an object. Raises :class:`Refusal` 422."""
     if not isinstance(document, Mapping):
         raise _malformed("body")
     return document
 
 
-def _check_record_id(record_id: str) -> None:
-    if not _ID.fullmatch(record_id):
-        raise _malformed("record_id")
+def check_id(value: str, member: str) -> str:
+    """``value`` when it is a usable id. Raises :class:`Refusal` 422 naming ``member``."""
+    if not _ID.fullmatch(value):
+        raise _malformed(member)
+    return value
 
 
-def _text(body: Mapping[str, Any], name: str, longest: int) -> str:
+def text_of(body: Mapping[str, Any], name: str, longest: int) -> str:
+    """A text of 1 to ``longest`` characters. Raises :class:`Refusal` 422 naming the member."""
     value = body.get(name)
     if not isinstance(value, str) or not 1 <= len(value) <= longest:
         raise _malformed(name)
@@ -259,8 +274,9 @@ def _signed(message: Callable[[], bytes], member: str) -> bytes:
     return made
 
 
-def _check_signature(body: Mapping[str, Any], public_key: str, message: bytes) -> None:
-    signature = _text(body, "signature", 128)
+def check_signature(body: Mapping[str, Any], public_key: str, message: bytes) -> None:
+    """The body's ``signature`` is over ``message``, by ``public_key``. Raises :class:`Refusal` 401."""
+    signature = text_of(body, "signature", 128)
     good = False
     try:
         good = verify(unb64(public_key), unb64(signature), message)

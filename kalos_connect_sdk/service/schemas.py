@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from ..model.rights import DeletionReason, RequestKind
+
 __all__ = ["PROBLEMS", "SCHEMAS"]
 
 PROBLEMS: Final = (
@@ -118,6 +120,35 @@ SCHEMAS: Final[dict[str, Any]] = {
         ),
     },
     "Withdrawn": _object(("epoch", "dropped"), epoch=_ref("Epoch"), dropped=_COUNT),
+    "RightsRequest": {
+        **_object(
+            ("request_id", "kind", "made_at", "public_key", "signature"),
+            request_id=_ref("Id"),
+            kind={"type": "string", "enum": [kind.value for kind in RequestKind]},
+            reason={
+                "type": ["string", "null"],
+                "enum": [*(reason.value for reason in DeletionReason), None],
+                "description": "One of the policy's five, for a deletion; absent or null otherwise.",
+            },
+            made_at={"type": "string", "format": "date-time"},
+            public_key=_ref("PublicKey"),
+            signature=_ref("Signature"),
+        ),
+        "description": (
+            "The signature covers the canonical JSON of type, request_id, kind, reason (null where there is none), "
+            "made_at and public_key, where type is kalos-connect/request/1."
+        ),
+    },
+    "RightsCase": _object(
+        ("request_id", "kind", "status", "received_at", "due_at"),
+        request_id=_ref("Id"),
+        kind={"type": "string", "enum": [kind.value for kind in RequestKind]},
+        status={"type": "string", "enum": ["received", "identity-pending", "completed", "refused"]},
+        received_at={"type": "string", "format": "date-time"},
+        due_at={"type": "string", "format": "date-time", "description": "The earliest of policy and law."},
+        outcome={"type": "object", "description": "What was done: counts and texts, never a position."},
+        refusal=_object(("code", "reason"), code=_TEXT, reason=_TEXT),
+    ),
     "ConsentMember": _object(
         ("record_id", "epoch", "purpose", "precision", "notice_sha256"),
         record_id=_ref("Id"),

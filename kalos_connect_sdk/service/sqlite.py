@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, Final
 
+from ..model.rights import DeletionReason, RequestKind, RequestStatus
+from .rights import Case
 from .rules import Consent
 from .store import MemoryStore, Store, StoredPosition
 from .terms import Terms
@@ -37,6 +39,12 @@ CREATE TABLE position (
 CREATE INDEX position_received ON position (received_s);
 PRAGMA user_version = 1;
 """
+_SECOND: Final = """
+CREATE TABLE rights_request (
+  request_id TEXT PRIMARY KEY, kind TEXT NOT NULL, reason TEXT, public_key TEXT NOT NULL, status TEXT NOT NULL,
+  received_at TEXT NOT NULL, due_at TEXT NOT NULL, outcome TEXT, refusal_code TEXT, refusal_reason TEXT) STRICT;
+PRAGMA user_version = 2;
+"""
 _COLUMNS: Final = "record_id, public_key, status, epoch, fence, revision, terms, record"
 
 
@@ -50,8 +58,10 @@ class SqliteStore:
             self._db.execute(f"PRAGMA {pragma}")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
-            self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-        elif version != 1:
+            self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {_SECOND} COMMIT;")
+        elif version == 1:
+            self._db.executescript(f"BEGIN IMMEDIATE; {_SECOND} COMMIT;")
+        elif version != 2:
             self._db.close()
             raise OSError("the database was made by a newer version of this service")
 
@@ -116,6 +126,39 @@ class SqliteStore:
     def count(self, record_id: str) -> int:
         row = self._db.execute("SELECT count(*) FROM position WHERE record_id = ?", (record_id,)).fetchone()
         return int(row[0])
+
+    def case(self, request_id: str) -> Case | None:
+        row = self._db.execute("SELECT * FROM rights_request WHERE request_id = ?", (request_id,)).fetchone()
+        if row is None:
+            return None
+        request_id, kind, reason, public_key, status, received_at, due_at, outcome, code, why = row
+        return Case(
+            request_id,
+            RequestKind(kind),
+            None if reason is None else DeletionReason(reason),
+            public_key,
+            RequestStatus(status),
+            received_at,
+            due_at,
+            None if outcome is None else json.loads(outcome),
+            code,
+            why,
+        )
+
+    def keep_case(self, case: Case) -> None:
+        values = (
+            case.request_id,
+            case.kind.value,
+            None if case.reason is None else case.reason.value,
+            case.public_key,
+            case.status.value,
+            case.received_at,
+            case.due_at,
+            None if case.outcome is None else json.dumps(dict(case.outcome), ensure_ascii=False),
+            case.refusal_code,
+            case.refusal_reason,
+        )
+        self._db.execute("INSERT OR REPLACE INTO rights_request VALUES (?,?,?,?,?,?,?,?,?,?)", values)
 
     def close(self) -> None:
         self._db.close()

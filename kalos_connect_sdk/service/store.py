@@ -1,4 +1,4 @@
-"""What a service remembers: consents, withdrawals, and the positions it may keep for now.
+"""What a service remembers: consents, withdrawals, rights requests, and the positions it may keep for now.
 
 :class:`Store` is the port; :class:`MemoryStore` serves the emulator and tests, :mod:`.sqlite` the service.
 A :class:`~.desk.Desk` calls a store under its own lock, so a store need not be safe for threads.
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from .rights import Case
 from .rules import Consent
 
 __all__ = ["MemoryStore", "Store", "StoredPosition"]
@@ -64,6 +65,12 @@ class Store(Protocol):
     def count(self, record_id: str) -> int:
         """How many positions of a record are kept."""
 
+    def case(self, request_id: str) -> Case | None:
+        """A rights request."""
+
+    def keep_case(self, case: Case) -> None:
+        """Keep a rights request as it stands now."""
+
     def close(self) -> None:
         """Nothing is used afterwards."""
 
@@ -76,6 +83,7 @@ class MemoryStore:
         self._tokens: dict[str, str] = {}
         self._notices: dict[tuple[str, str], int] = {}
         self._positions: dict[tuple[str, str, int], tuple[StoredPosition, float]] = {}
+        self._cases: dict[str, Case] = {}
 
     def consent(self, record_id: str) -> Consent | None:
         return self._consents.get(record_id)
@@ -128,6 +136,16 @@ class MemoryStore:
 
     def count(self, record_id: str) -> int:
         return sum(position.record_id == record_id for position, _ in self._positions.values())
+
+    def case(self, request_id: str) -> Case | None:
+        return self._cases.get(request_id)
+
+    def cases(self) -> Sequence[Case]:
+        """Every rights request, in the order they came."""
+        return list(self._cases.values())
+
+    def keep_case(self, case: Case) -> None:
+        self._cases[case.request_id] = case
 
     def close(self) -> None:
         self._positions.clear()

@@ -18,6 +18,7 @@ from ..model.notice import Notice
 from ..service.desk import Desk, Receipt
 from ..service.engine import Engine, StraightLine
 from ..service.front import Front, Request, Response, Withdrawn
+from ..service.rights import Case
 from ..service.store import MemoryStore
 from .faults import Fault, Faults
 from .wire_server import WireServer
@@ -122,6 +123,11 @@ class ServiceEmulator:
         with self._seen:
             return self._seen.wait_for(lambda: bool(condition(self)), timeout_s)
 
+    @property
+    def cases(self) -> list[dict[str, Any]]:
+        """Every rights request, once each, as the service would tell it now."""
+        return [case.document() for case in self._store.cases()]
+
     # -- what it can be told ---------------------------------------------------------------------
 
     def fail(
@@ -171,6 +177,10 @@ class ServiceEmulator:
     def set_notice(self, notice: Notice) -> None:
         """Publish ``notice`` and insist on its machine-readable fields: a grant to others gets a 409 (R14)."""
         self._desk.require_notice(notice)
+
+    def review(self, decide: Callable[[Case], Case | None]) -> None:
+        """Let ``decide`` answer rights requests from now on; where it returns ``None`` they are carried out."""
+        self._desk.review = decide
 
     # -- one request -----------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ import jsonschema
 import pytest
 import uvicorn
 
-from kalos_connect_sdk.core.record import notice_message, registration_message
+from kalos_connect_sdk.core.record import notice_message, registration_message, request_message
 from kalos_connect_sdk.crypto.encoding import b64
 from kalos_connect_sdk.crypto.sign import SigningKey
 from kalos_connect_sdk.service.app import create_app
@@ -105,6 +105,25 @@ class Device:
         path = f"/v1/consents/{self.record_id}/withdrawals"
         return self.call("POST", path, self.notice(epoch, notice_id, **changes))
 
+    def asking(self, kind: str, reason: str | None, name: str, changes: dict[str, Any] | None) -> dict[str, Any]:
+        request_id = f"{name}-{self.record_id[:16]}"
+        made_at, public = "2026-01-01T00:00:00Z", b64(self.key.public)
+        message = request_message(request_id, kind, reason, made_at, public)
+        return {
+            "request_id": request_id,
+            "kind": kind,
+            "reason": reason,
+            "made_at": made_at,
+            "public_key": public,
+            "signature": b64(self.key.sign(message)),
+            **(changes or {}),
+        }
+
+    def ask(
+        self, kind: str, reason: str | None = None, name: str = "r", changes: dict[str, Any] | None = None
+    ) -> Answer:
+        return self.call("POST", "/v1/requests", self.asking(kind, reason, name, changes))
+
     def member(self, epoch: int = 1, **changes: Any) -> dict[str, Any]:
         return {
             "record_id": self.record_id,
@@ -157,6 +176,7 @@ def check_answer(method: str, path: str, answer: Answer) -> None:
     """Whatever the service answers, the OpenAPI document must have announced, or be a problem."""
     assert "set-cookie" not in answer.headers and "location" not in answer.headers
     template = re.sub("/v1/consents/[^/]+", "/v1/consents/{record_id}", path.partition("?")[0])
+    template = re.sub("/v1/requests/[^/]+", "/v1/requests/{request_id}", template)
     operation = CONTRACT["paths"].get(template, {}).get(method.lower())
     media_type = answer.headers.get("content-type")
     if operation is None or answer.status in (405, 500):

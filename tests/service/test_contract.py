@@ -74,10 +74,6 @@ def test_the_document_and_the_application_know_the_same_paths():
     assert app.openapi() == contract()
 
 
-def test_rights_requests_are_not_announced_before_they_exist():
-    assert not [path for path in contract()["paths"] if "requests" in path]
-
-
 def test_every_problem_the_code_raises_is_listed_and_no_other():
     folder = Path(kalos_connect_sdk.service.__file__).parent
     raised = set()

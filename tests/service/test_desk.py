@@ -195,7 +195,7 @@ def test_a_database_of_another_kind_is_refused(url):
 def test_a_database_of_a_newer_version_is_left_alone(tmp_path):
     path = tmp_path / "s.db"
     store = SqliteStore(path)
-    store._db.execute("PRAGMA user_version = 2")
+    store._db.execute("PRAGMA user_version = 3")
     store.close()
     with pytest.raises(OSError, match="newer"):
         SqliteStore(path)

@@ -295,7 +295,7 @@ def test_too_much_is_refused_by_count_and_by_size(device):
 
 def test_paths_and_methods_that_do_not_exist_are_problems(device):
     assert device.call("GET", "/nothing").status == 404
-    assert device.call("POST", "/v1/requests", {}).status == 404
+    assert device.call("POST", "/v1/nothing", {}).status == 404
     refused = device.call("DELETE", f"/v1/consents/{device.record_id}")
     assert (refused.status, refused.headers["allow"]) == (405, "PUT, GET")
     assert device.call("GET", "/v1/positions").headers["allow"] == "POST"
