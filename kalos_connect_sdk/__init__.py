@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .model.notice import Controller, Notice, NoticeText
     from .model.position import Datum, Place, Position
     from .model.reports import FlushReport, Submission, WithdrawalReport
+    from .model.rights import DeletionReason, HourOfUse, PrivacyReport, RequestKind, RequestStatus, RightsRequest
     from .model.route import Manoeuvre, Route
     from .model.timing import ClockReading
     from .model.vehicle import Gear, Motion, OsAnswer, VehicleState
@@ -72,6 +73,9 @@ _HOMES = {
     "model.notice": ("Controller", "Notice", "NoticeText"),
     "model.position": ("Datum", "Place", "Position"),
     "model.reports": ("FlushReport", "Submission", "WithdrawalReport"),
+    "model.rights": (
+        "DeletionReason", "HourOfUse", "PrivacyReport", "RequestKind", "RequestStatus", "RightsRequest",
+    ),
     "model.route": ("Manoeuvre", "Route"),
     "model.timing": ("ClockReading",),
     "model.vehicle": ("Gear", "Motion", "OsAnswer", "VehicleState"),
@@ -98,12 +102,14 @@ __all__ = [
     "Controller",
     "DEFAULT_NOTICE",
     "Datum",
+    "DeletionReason",
     "Drive",
     "DriveStats",
     "Duration",
     "FlushReport",
     "Gear",
     "Guidance",
+    "HourOfUse",
     "InvalidPosition",
     "KalosConnectError",
     "LocationSource",
@@ -119,12 +125,16 @@ __all__ = [
     "Place",
     "Position",
     "Precision",
+    "PrivacyReport",
     "Progress",
     "PromptAnswer",
     "PromptRequest",
     "Prompter",
     "Purpose",
     "Reason",
+    "RequestKind",
+    "RequestStatus",
+    "RightsRequest",
     "Route",
     "ServiceRefused",
     "ServiceUnreachable",

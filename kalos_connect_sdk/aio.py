@@ -16,6 +16,7 @@ from .connect import Connect
 from .model.consent import Permission, Precision, Purpose
 from .model.position import Place, Position
 from .model.reports import FlushReport, Submission, WithdrawalReport
+from .model.rights import DeletionReason, PrivacyReport, RightsRequest
 from .model.route import Route
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from .ports import LocationSource
     from .protocol.driving import Drive
 
-__all__ = ["AsyncConnect", "AsyncDrive"]
+__all__ = ["AsyncConnect", "AsyncDrive", "AsyncPrivacy"]
 
 
 class AsyncDrive:
@@ -55,6 +56,37 @@ class AsyncDrive:
     async def wait(self, timeout_s: float | None = None) -> bool:
         """See :meth:`Drive.wait`."""
         return await asyncio.to_thread(self._drive.wait, timeout_s)
+
+
+class AsyncPrivacy:
+    """:class:`~.privacy.Privacy` for asyncio."""
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+
+    async def report(self, days: int = 7) -> PrivacyReport:
+        """See :meth:`Privacy.report`."""
+        return await asyncio.to_thread(self._connect.privacy.report, days)
+
+    async def export(self) -> dict[str, Any]:
+        """See :meth:`Privacy.export`."""
+        return await asyncio.to_thread(self._connect.privacy.export)
+
+    async def request_deletion(self, reason: DeletionReason) -> RightsRequest:
+        """See :meth:`Privacy.request_deletion`. Once begun it completes."""
+        return await asyncio.shield(asyncio.to_thread(self._connect.privacy.request_deletion, reason))
+
+    async def request_access(self) -> RightsRequest:
+        """See :meth:`Privacy.request_access`."""
+        return await asyncio.to_thread(self._connect.privacy.request_access)
+
+    async def request_explanation(self) -> RightsRequest:
+        """See :meth:`Privacy.request_explanation`."""
+        return await asyncio.to_thread(self._connect.privacy.request_explanation)
+
+    async def requests(self) -> list[RightsRequest]:
+        """See :meth:`Privacy.requests`."""
+        return await asyncio.to_thread(self._connect.privacy.requests)
 
 
 class AsyncConnect:
@@ -138,6 +170,11 @@ class AsyncConnect:
     async def receipts(self) -> list[Receipt]:
         """See :meth:`Connect.receipts`."""
         return await asyncio.to_thread(self._connect.receipts)
+
+    @property
+    def privacy(self) -> AsyncPrivacy:
+        """See :attr:`Connect.privacy`."""
+        return AsyncPrivacy(self._connect)
 
     async def doctor(self) -> list[dict[str, Any]]:
         """See :meth:`Connect.doctor`."""

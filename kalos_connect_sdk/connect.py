@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from .core.record import Receipt
     from .ports import Clock, LocationSource, OsPermission, Prompter, Vault, VehicleSignals
+    from .privacy import Privacy
     from .protocol.driving import Drive
     from .protocol.submitting import Submitter
     from .storage.directory import StateDirectory
@@ -289,6 +290,13 @@ class Connect:
 
         engine = self._opened()
         return engine.keeper.call(lambda: receipts(engine))
+
+    @property
+    def privacy(self) -> Privacy:
+        """What a person can see and ask for: report, export, deletion, explanation."""
+        from .privacy import Privacy
+
+        return Privacy(self._opened, self.withdraw)
 
     def doctor(self) -> list[dict[str, Any]]:
         """What is usable here: rows of ``name``, ``ok``, ``detail``, ``advice``."""

@@ -15,7 +15,7 @@ from typing import Final
 
 from ..errors import ConsentRequired, KalosConnectError, VaultUnavailable
 from ..prompts.plain import printable
-from . import consent, demo, doctor, route, serve, status, stream
+from . import consent, demo, doctor, privacy, route, serve, status, stream
 from .exits import Exit, exit_for_error
 from .opening import DEFAULT_APP
 from .output import describe
@@ -86,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"kalos-connect {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (demo, doctor, status, consent, stream, route, serve):
+    for module in (demo, doctor, status, consent, stream, route, privacy, serve):
         module.add(commands, common)
     return parser
 

@@ -8,7 +8,9 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-__all__ = ["DeletionReason", "RequestKind", "RequestStatus", "RightsRequest"]
+from .consent import Permission, Purpose
+
+__all__ = ["DeletionReason", "HourOfUse", "PrivacyReport", "RequestKind", "RequestStatus", "RightsRequest"]
 
 
 class RequestKind(Enum):
@@ -79,3 +81,33 @@ class RightsRequest:
     def overdue(self, now: datetime) -> bool:
         """An answer was owed before ``now`` (aware) and has not come."""
         return self.status.open and now > self.due_at
+
+
+@dataclass(frozen=True, slots=True)
+class HourOfUse:
+    """How many positions were delivered for a purpose in the hour that begins at ``start`` (UTC)."""
+
+    start: datetime
+    purpose: Purpose
+    positions: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyReport:
+    """What a person is owed to see at a glance. Counts and dates; no coordinate (R10)."""
+
+    days: int
+    made_at: datetime
+    permissions: Mapping[Purpose, Permission]
+    use: tuple[HourOfUse, ...]
+    """Hours of the last ``days`` in which positions were delivered, oldest first."""
+    grants: int
+    """Consents ever given on this device, by this profile."""
+    notices_pending: int
+    """Withdrawals that the service has not acknowledged yet."""
+    requests: tuple[RightsRequest, ...]
+
+    @property
+    def positions(self) -> int:
+        """Positions delivered in these days."""
+        return sum(hour.positions for hour in self.use)

@@ -23,6 +23,7 @@ from ..model.notice import Notice
 from ..storage.failure import StorageFailure
 from ..storage.ledger import NoticeRow
 from .ending import CAUSES, Cause
+from .rights import Rights
 from .state import State
 from .worker import Worker
 
@@ -50,6 +51,7 @@ class Courier:
         notices: Callable[[Purpose], Notice],
         client: Callable[[str], ServiceClient],
         end: Callable[[Purpose, Cause], None],
+        rights: Rights,
     ) -> None:
         self._state = state
         self._config = config
@@ -57,6 +59,7 @@ class Courier:
         self._notices = notices
         self._client = client
         self._end = end
+        self._rights = rights
         self.worker = Worker("kalos-courier")
         self._due: dict[str, tuple[int, float]] = {}
         self._asked: dict[Purpose, tuple[int, float, str | None]] = {}
@@ -70,14 +73,16 @@ class Courier:
         self.worker.post(lambda: None)
 
     def idle(self) -> bool:
-        """Between jobs: one round of deliveries that are due; true while notices are pending."""
+        """Between jobs: one round of deliveries that are due; true while notices or rights requests are pending."""
         if self.worker.stopped:
             return False
         now = time.monotonic()
-        if self._woken or any(not_before <= now for _, not_before in self._due.values()):
-            self._woken = False
+        woken, self._woken = self._woken, False
+        if woken or any(not_before <= now for _, not_before in self._due.values()):
             self.deliver(ignore_backoff=False)
-        return bool(self._due)
+        if woken or self._rights.is_due():
+            self._rights.deliver(ignore_backoff=False)
+        return bool(self._due) or self._rights.waiting()
 
     def pending(self) -> list[NoticeRow]:
         """Notices not yet acknowledged; a tombstone wakes them too, when the ledger could not be written (R5)."""

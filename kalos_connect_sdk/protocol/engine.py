@@ -208,7 +208,8 @@ class Engine:
         works = self.keeper.call(lambda: self._works)
         if works is not None:
             works.close()
-        self.keeper.call(self.state.keep_time)
+        else:
+            self.keeper.call(self.state.keep_time)
         self.keeper.call(self.state.close)
         self.keeper.stop()
         self.link.close()

@@ -11,15 +11,16 @@ from ..storage.ledger import Ledger, NoticeRow
 from ..storage.page import Page
 from .ending import CAUSES
 from .engine import Engine
+from .rights import PREFIX
 
 __all__ = ["reset"]
 
 
 def reset(engine: Engine) -> None:
-    """End everything, keep the old files aside, begin anew. No notice is lost; the epoch goes on above."""
+    """End everything, keep the old files aside, begin anew. No notice or request is lost; the epoch goes on above."""
     state = engine.state
     engine.ending.end(list(Purpose), CAUSES["subject"], 5.0)
-    notices = _pending(engine)
+    notices, requests = _pending(engine), _requests(engine)
     highest = {purpose: _highest(engine, purpose) for purpose in Purpose}
     stamp = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%dT%H%M%S")
     if not state.page.intact():
@@ -31,7 +32,7 @@ def reset(engine: Engine) -> None:
             state.keys.raise_counter(purpose, epoch)
     state.ledger.archive(stamp)
     state.ledger = Ledger.open(state.directory)
-    state.begin_anew(notices, highest)
+    state.begin_anew(notices, highest, requests)
     engine.ending.unfinished.clear()
 
 
@@ -42,6 +43,13 @@ def _pending(engine: Engine) -> list[NoticeRow]:
         return [row._replace(awake=True, withdrawn_at=row.withdrawn_at or engine.state.stamp()) for row in due]
     except StateError:
         return []  # the ledger cannot be read at all: its archive keeps what it holds
+
+
+def _requests(engine: Engine) -> dict[str, str]:
+    try:
+        return engine.state.ledger.settings(PREFIX)
+    except StateError:
+        return {}
 
 
 def _highest(engine: Engine, purpose: Purpose) -> int:

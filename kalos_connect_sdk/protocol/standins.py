@@ -50,6 +50,10 @@ class UnreadableLedger:
         """Raises :class:`StateUnreadable`."""
         raise StateUnreadable(self._problem)
 
+    def settings(self, prefix: str) -> NoReturn:
+        """Raises :class:`StateUnreadable`."""
+        raise StateUnreadable(self._problem)
+
     def record_id(self, purpose: Purpose) -> str:
         """None can be read."""
         return ""

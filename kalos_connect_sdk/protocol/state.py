@@ -297,15 +297,17 @@ class State:
     def _writer(self) -> int:
         return self.directory.open_file("writer.lock", create=True)
 
-    def begin_anew(self, notices: Sequence[NoticeRow], ended: Mapping[Purpose, int]) -> None:
-        """After ``reset()``: a fresh history that keeps the pending notices; the counters go on above (R7)."""
+    def begin_anew(
+        self, notices: Sequence[NoticeRow], ended: Mapping[Purpose, int], settings: Mapping[str, str]
+    ) -> None:
+        """After ``reset()``: a fresh history that keeps pending notices and requests; the counters go on above (R7)."""
         self._forget_history()
         self.unreadable = None
         self.reload()
         self.commit(
             [self.event("reset", purpose, 0, cause="subject") for purpose in Purpose],
             add_notices=notices,
-            meta={"ram": self.keys.location},
+            meta={**settings, "ram": self.keys.location},
         )
         try:
             self.secret = self.identity.load()
@@ -373,10 +375,10 @@ class State:
         self.secret = secret
         return self.identity.save(secret)
 
-    def keep_time(self) -> None:
+    def keep_time(self, settings: Mapping[str, str | None] | None = None) -> None:
         """Remember how late it is, so that a clock turned back after a power cut wins little (R13)."""
         try:
-            self.commit()
+            self.commit(meta=settings)
         except StateError:
             pass  # the next one may succeed; what is remembered is never later than the truth
 

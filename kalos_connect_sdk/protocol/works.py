@@ -13,8 +13,10 @@ from .asking import Asking
 from .courier import Courier
 from .ending import CAUSES, Ending, Silence
 from .granting import Granting
+from .rights import Rights
 from .sending import Sender
 from .store import Store
+from .usage import Usage
 from .watching import Watcher
 
 if TYPE_CHECKING:
@@ -40,13 +42,15 @@ class Works:
         self._unsubscribe: list[Callable[[], None]] = []
         self.store = Store(state, keeper)
         silence = Silence(cut=link.cut, take_cut=link.take_cut, forget=self.store.forget)
-        self.courier = Courier(state, config, keeper, notices, link.client, engine.end_because)
+        self.rights = Rights(state, config, keeper, notices, link.client)
+        self.courier = Courier(state, config, keeper, notices, link.client, engine.end_because, self.rights)
         self.ending = Ending(state, silence, self.courier.wake)
         granting = Granting(state, config, silence, self.ending)
         self.asking = Asking(
             state, config, keeper, view, granting, notices, parts.prompter, parts.simulated, self._registered_soon
         )
         self.sender = Sender(state, config, view, self.store, self.courier, link)
+        self.usage = Usage(state, lambda: self.sender.stats.sent)
         self.watcher = Watcher(
             state,
             view,
@@ -69,7 +73,7 @@ class Works:
                 self._unsubscribe.append(port.subscribe(self.watcher.wake))
         self._confirm_time()
         try:
-            if self.courier.pending():
+            if self._keeper.call(self.rights.unanswered) or self.courier.pending():
                 self.courier.wake()
         except StateError:
             pass  # there is no ledger to read: doctor says so
@@ -85,7 +89,15 @@ class Works:
         self._keeper.call(self.ending.recover)
 
     def _keep_time(self) -> None:
-        self._keeper.call(self._state.keep_time)
+        self._keeper.call(self._remember)
+
+    def _remember(self) -> None:
+        settings: dict[str, str | None] = {}
+        try:
+            settings = self.usage.settings()
+        except StateError:
+            pass  # counts of use are a courtesy
+        self._state.keep_time(settings)
 
     def _confirm_time(self) -> None:
         """R13: a clock that cannot be trusted is confirmed by the date of a TLS-verified answer, any answer."""
@@ -132,4 +144,5 @@ class Works:
         self._cut()
         self.sender.worker.stop(_STOP_WAIT_S)  # a request that hangs ends by its own deadline, and changes nothing
         self.courier.worker.stop(_STOP_WAIT_S)
+        self._keep_time()
         self._keeper.call(self.store.close)

@@ -115,6 +115,11 @@ class Ledger:
         rows = self._select("SELECT value FROM meta WHERE key = ?", key)
         return str(rows[0][0]) if rows else None
 
+    def settings(self, prefix: str) -> dict[str, str]:
+        """The settings whose name begins with ``prefix``, by name."""
+        query = "SELECT key, value FROM meta WHERE substr(key, 1, ?) = ? ORDER BY key"
+        return {str(key): str(value) for key, value in self._select(query, len(prefix), prefix)}
+
     def events(self, after_seq: int = 0) -> list[EventRow]:
         """The history after ``after_seq``, in order. ``core.chain`` judges whether it holds together."""
         query = "SELECT seq, body, prev, hash, mac, key_id FROM event WHERE seq > ? ORDER BY seq"

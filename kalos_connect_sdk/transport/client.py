@@ -98,6 +98,10 @@ class ServiceClient:
         dropped = document.get("dropped")
         return dropped if _whole(dropped) else 0
 
+    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a rights request, or ask how far a known one has come: the service's word on it."""
+        return _document(self._json("POST", "/v1/requests", document=request))
+
     def send_positions(self, clearance: Clearance, rows_json: bytes, *, key: str, token: str, flight: Flight) -> Answer:
         """Send one batch; the answer whatever its status. ``key``: the same for every try of this batch."""
         if not _KEY.fullmatch(key):

@@ -44,7 +44,8 @@ def test_every_command_explains_itself(command: list[str], capsys: pytest.Captur
     [
         [],
         ["consent"],
-        ["privacy", "report"],
+        ["privacy"],
+        ["privacy", "report", "--days", "8"],
         ["status", "--colour"],
         ["status", "extra"],
         ["stream"],
