@@ -244,16 +244,7 @@ class Connect:
             self._open_submitter()
         submitter = self._submitter
         assert submitter is not None
-        target = Drivable(
-            submit=submitter.submit,
-            flush=lambda: engine.sender.worker.call(lambda: engine.sender.flush(None)),
-            queued=lambda: len(engine.store.box) if engine.store.box is not None else 0,
-            stats=lambda: engine.sender.stats,
-            lost=lambda: (engine.store.dropped + engine.sender.stats.dropped, engine.link.aborted),
-            why=lambda: engine.view.certain(Purpose.NAVIGATION).reason,
-            batch=self.config.batch_max_positions,
-            capacity=self.config.outbox_max_positions,
-        )
+        target = Drivable.of(engine, submitter)
         drive = Drive(target, opened, route, owns_source=owns)
         self._drives.add(drive)
         return drive

@@ -10,9 +10,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from ..core.guidance import Guide
 from ..errors import ConsentRequired, KalosConnectError, TransportError
+from ..model.consent import Purpose
 from ..model.decision import Reason
 from ..model.events import Arrived, ConsentLost, DriveEvent, DriveStats, Guidance, Progress, SourceLost
 from ..model.position import Datum, Position
@@ -20,6 +22,10 @@ from ..model.reports import FlushReport, Submission
 from ..model.route import Route
 from ..ports import LocationSource
 from .sending import SendStats
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .submitting import Submitter
 
 __all__ = ["Drive", "Drivable"]
 
@@ -51,6 +57,20 @@ class Drivable:
         """The recorded reason why consent is over."""
         self.batch = batch
         self.capacity = capacity
+
+    @classmethod
+    def of(cls, engine: Engine, submitter: Submitter) -> Drivable:
+        """A drive through an opened engine."""
+        return cls(
+            submit=submitter.submit,
+            flush=lambda: engine.sender.worker.call(lambda: engine.sender.flush(None)),
+            queued=lambda: len(engine.store.box) if engine.store.box is not None else 0,
+            stats=lambda: engine.sender.stats,
+            lost=lambda: (engine.store.dropped + engine.sender.stats.dropped, engine.link.aborted),
+            why=lambda: engine.view.certain(Purpose.NAVIGATION).reason,
+            batch=engine.parts.config.batch_max_positions,
+            capacity=engine.parts.config.outbox_max_positions,
+        )
 
 
 class Drive:
