@@ -275,7 +275,7 @@ class Ending:
         ram = state.keys.read()
         if ram is not None and ram.key is not None and not (record.status.active and ram.epoch == record.epoch):
             return True
-        return not record.status.active and any((state.directory.path / "outbox").glob("*.box"))
+        return not record.status.active and any((state.directory.path / "outbox").glob("*"))
 
     def _wake_forgotten(self) -> None:
         """A notice whose epoch has a tombstone is due, whatever its row says (R5)."""

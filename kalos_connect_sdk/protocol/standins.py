@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import StateUnreadable
 from ..model.consent import Purpose
 from ..storage.directory import StateDirectory
 from ..storage.failure import StorageFailure
-from ..storage.ledger import Ledger, archive
+from ..storage.ledger import Ledger
 from ..storage.page import Page
 
 __all__ = ["UnreadableLedger", "open_ledger", "open_page"]
@@ -22,7 +21,7 @@ def open_ledger(directory: StateDirectory) -> Ledger | UnreadableLedger:
         return Ledger.open(directory)
     except StateUnreadable as error:
         problem = str(error)
-    return UnreadableLedger(directory, problem)
+    return UnreadableLedger(problem)
 
 
 def open_page(directory: StateDirectory) -> Page:
@@ -38,8 +37,7 @@ class UnreadableLedger:
 
     fresh = False
 
-    def __init__(self, directory: StateDirectory, problem: str) -> None:
-        self._directory = directory
+    def __init__(self, problem: str) -> None:
         self._problem = problem
 
     def events(self, after_seq: int = 0) -> NoReturn:
@@ -65,10 +63,6 @@ class UnreadableLedger:
     def commit(self, **changes: Any) -> NoReturn:
         """Raises :class:`StorageFailure`: an unreadable ledger is never written to."""
         raise StorageFailure(self._problem)
-
-    def archive(self, stamp: str) -> Path | None:
-        """Move the unreadable file aside; it is kept."""
-        return archive(self._directory, stamp)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -76,13 +76,14 @@ class State:
         self.ledger = open_ledger(directory)
         self.keys = DataKeys.choose(directory, self.ledger.meta("ram"))
         self._mark = Mark.from_text(self.ledger.meta("mark"))
-        self._forget_history()
+        self.forget_history()
         self.snapshot = self._publish()
         self.reload()
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def _forget_history(self) -> None:
+    def forget_history(self) -> None:
+        """Fold the ledger from its beginning at the next :meth:`reload`: it is another one."""
         self._head: tuple[int, bytes] = (0, GENESIS)
         self._records: dict[Purpose, RecordState] = fold(())
         self._authentic_epoch: dict[Purpose, int] = dict.fromkeys(Purpose, 0)
@@ -296,25 +297,6 @@ class State:
 
     def _writer(self) -> int:
         return self.directory.open_file("writer.lock", create=True)
-
-    def begin_anew(
-        self, notices: Sequence[NoticeRow], ended: Mapping[Purpose, int], settings: Mapping[str, str]
-    ) -> None:
-        """After ``reset()``: a fresh history that keeps pending notices and requests; the counters go on above (R7)."""
-        self._forget_history()
-        self.unreadable = None
-        self.reload()
-        self.commit(
-            [self.event("reset", purpose, 0, cause="subject") for purpose in Purpose],
-            add_notices=notices,
-            meta={**settings, "ram": self.keys.location},
-        )
-        try:
-            self.secret = self.identity.load()
-        except VaultUnavailable:
-            return  # the counter in the page and in RAM stands; the next withdrawal raises the vault's
-        if self.secret is not None:
-            self.save_secret(self.secret.raised(ended))
 
     def ensure_secret(self) -> Secret:
         """The secret, made now if there is none; its run is marked as alive when it lives in memory only."""

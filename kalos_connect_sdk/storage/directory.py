@@ -93,14 +93,18 @@ class StateDirectory:
         self.sync()
         return published
 
-    def set_aside(self, name: str, stamp: str) -> Path | None:
-        """Rename ``name`` to ``name.stamp`` (or ``name.stamp.2``...), never over a file; None when absent."""
+    def set_aside(self, name: str, stamp: str, *, keep: bool = False) -> Path | None:
+        """Rename ``name`` to ``name.stamp`` (or ``name.stamp.2``...), never over a file; None when absent.
+
+        ``keep``: it has both names then, until something else takes the first.
+        """
         for number in range(1, _ARCHIVES):
             target = self.path / (f"{name}.{stamp}" if number == 1 else f"{name}.{stamp}.{number}")
             failure = None
             try:
                 os.link(self.path / name, target, follow_symlinks=False)
-                os.unlink(self.path / name)
+                if not keep:
+                    os.unlink(self.path / name)
                 return target
             except FileExistsError:
                 continue

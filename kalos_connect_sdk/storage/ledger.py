@@ -30,7 +30,7 @@ from .directory import StateDirectory, check_private
 from .failure import HeadMoved, StorageFailure, cause
 from .schema import SCHEMA, SCHEMA_VERSION, TABLES
 
-__all__ = ["NAME", "EventRow", "Ledger", "NewEvent", "NoticeRow", "archive"]
+__all__ = ["NAME", "EventRow", "Ledger", "NewEvent", "NoticeRow"]
 
 NAME: Final = "ledger.db"
 _JOURNAL: Final = NAME + "-journal"
@@ -79,10 +79,11 @@ class NoticeRow(NamedTuple):
 class Ledger:
     """The ledger of one state directory. Made by :meth:`open`; ``fresh`` when it did not exist before."""
 
-    __slots__ = ("__weakref__", "_connection", "_directory", "_identity", "fresh")
+    __slots__ = ("__weakref__", "_connection", "_directory", "_identity", "_name", "fresh")
 
-    def __init__(self, directory: StateDirectory, *, fresh: bool) -> None:
+    def __init__(self, directory: StateDirectory, *, fresh: bool, name: str = NAME) -> None:
         self._directory = directory
+        self._name = name
         self._connection: sqlite3.Connection | None = None
         self._identity = (0, 0)
         self.fresh: Final = fresh
@@ -102,6 +103,11 @@ class Ledger:
             ledger.close()
             raise StateUnreadable(f"{directory.path / NAME} {problem}")
         return ledger
+
+    @classmethod
+    def draft(cls, directory: StateDirectory) -> Ledger:
+        """A new ledger that nobody else sees until :meth:`take_place`. Raises :class:`StorageFailure`."""
+        return cls(directory, fresh=True, name=_build(directory))
 
     def record_id(self, purpose: Purpose) -> str:
         """The random 128-bit pseudonym of the purpose's record, in hex."""
@@ -175,13 +181,37 @@ class Ledger:
         if not self._run(transaction):
             raise HeadMoved("another process extended the history first")
 
-    def archive(self, stamp: str) -> Path:
-        """See :func:`archive`; this object is closed first. Raises :class:`StateUnreadable` when nothing is there."""
+    def take_place(self, stamp: str) -> Path | None:
+        """Of a :meth:`draft`: be the ledger from now on. The old one is kept as ``ledger.db.<stamp>``, which is
+        returned, None when there was none. One rename, so that a power cut leaves either, whole (R5).
+
+        Raises :class:`StorageFailure`; then the old one stands.
+        """
         self.close()
-        moved = archive(self._directory, stamp)
-        if moved is None:
-            raise StateUnreadable(f"{self._directory.path / NAME} was removed while in use")
-        return moved
+        kept = _keep_aside(self._directory, stamp)
+        failure = None
+        try:
+            (self._directory.path / self._name).rename(self._directory.path / NAME)
+            self._unlink_journal()
+            self._name = NAME
+        except OSError as error:
+            failure = cause(error)
+        if failure is not None:
+            raise StorageFailure(f"{self._directory.path / NAME} cannot be replaced: {failure}")
+        self._directory.sync()
+        return kept
+
+    def discard(self) -> None:
+        """Of a :meth:`draft`: remove it, unless it has taken the ledger's place."""
+        self.close()
+        if self._name != NAME:
+            self._unlink_journal()
+            with suppress(OSError):
+                os.unlink(self._directory.path / self._name)
+
+    def _unlink_journal(self) -> None:
+        with suppress(OSError):  # it is empty: whatever was in it is committed
+            os.unlink(self._directory.path / f"{self._name}-journal")
 
     def close(self) -> None:
         """Close the connection; the next call would open another."""
@@ -209,14 +239,14 @@ class Ledger:
         raise failure
 
     def _connect(self) -> sqlite3.Connection:
-        if not check_private(self._directory.path / NAME):
+        if not check_private(self._directory.path / self._name):
             self.close()
-            raise StateUnreadable(f"{self._directory.path / NAME} was removed while in use; close and open again")
-        found = os.lstat(self._directory.path / NAME)
+            raise StateUnreadable(f"{self._directory.path / self._name} was removed while in use; close and open again")
+        found = os.lstat(self._directory.path / self._name)
         if self._connection is None or self._identity != (found.st_dev, found.st_ino):
             self.close()  # what was moved aside must not be written to any more
             self._identity = (found.st_dev, found.st_ino)
-            self._connection = _open(self._directory.path / NAME)
+            self._connection = _open(self._directory.path / self._name)
         return self._connection
 
     def _translate(self, error: sqlite3.Error) -> StateError:
@@ -224,27 +254,27 @@ class Ledger:
         if code in _CONTENT_CODES:
             return self._damaged()
         name = getattr(error, "sqlite_errorname", "error")
-        return StorageFailure(f"{self._directory.path / NAME} failed: {name}")
+        return StorageFailure(f"{self._directory.path / self._name} failed: {name}")
 
     def _damaged(self) -> StateUnreadable:
-        return StateUnreadable(f"{self._directory.path / NAME} is damaged; keep it and call reset()")
+        return StateUnreadable(f"{self._directory.path / self._name} is damaged; keep it and call reset()")
 
 
-def archive(directory: StateDirectory, stamp: str) -> Path | None:
-    """For ``reset()``: keep the ledger, readable or not, as ``ledger.db.<stamp>``; None when there is none.
+def _keep_aside(directory: StateDirectory, stamp: str) -> Path | None:
+    """Give the ledger, readable or not, a second name, ``ledger.db.<stamp>``; None when there is none.
 
-    Its journal goes first: left behind, it would be rolled into the next ledger. Raises
+    Its journal moves there first: left behind, it would be rolled into the next ledger. Raises
     :class:`StorageFailure`.
     """
     if not _STAMP.fullmatch(stamp):
         raise ValueError("a stamp holds letters, digits, '.', '_' and '-'")
     journal = directory.set_aside(_JOURNAL, stamp)
-    moved = directory.set_aside(NAME, stamp)
-    if moved is not None and journal is not None and (wanted := Path(f"{moved}-journal")) != journal:
+    kept = directory.set_aside(NAME, stamp, keep=True)
+    if kept is not None and journal is not None and (wanted := Path(f"{kept}-journal")) != journal:
         with suppress(OSError):  # under SQLite's own name it is found again when someone opens the archive
             journal.rename(wanted)
     directory.sync()
-    return moved
+    return kept
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -279,6 +309,17 @@ def _each(db: sqlite3.Connection, statement: str, values: Iterable[str]) -> None
 def _create(directory: StateDirectory) -> bool:
     """Build a whole ledger under another name, then give it its name: an empty file in its place is damage,
     never a new ledger. False: another process was faster."""
+    temporary = _build(directory)
+    failure = None
+    try:
+        return directory.publish(temporary, NAME)
+    except OSError as error:
+        failure = cause(error)
+    raise StorageFailure(f"{directory.path / NAME} cannot be created: {failure}")
+
+
+def _build(directory: StateDirectory) -> str:
+    """A whole, synced ledger without events; the name it has for now."""
     temporary = f"{NAME}.{os.urandom(8).hex()}.new"
     failure = None
     fd = directory.open_file(temporary, create=True)  # 0600 before SQLite writes to it
@@ -292,7 +333,7 @@ def _create(directory: StateDirectory) -> bool:
         finally:
             db.close()
         os.fsync(fd)
-        return directory.publish(temporary, NAME)
+        return temporary
     except sqlite3.Error as error:
         failure = getattr(error, "sqlite_errorname", "error")
     except OSError as error:

@@ -18,6 +18,7 @@ import mmap
 import os
 import struct
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from ..errors import StateUnreadable
@@ -188,10 +189,21 @@ class Page:
         )
 
     @staticmethod
-    def renew(directory: StateDirectory, stamp: str) -> Page:
-        """For ``reset()``: keep the old page as ``page.<stamp>`` and open a new one. Who still maps the old
-        one sees :meth:`intact` turn false. Raises :class:`StorageFailure`."""
-        directory.set_aside(NAME, stamp)
+    def renew(directory: StateDirectory, stamp: str, ended: Mapping[Purpose, int]) -> Page:
+        """For ``reset()``: keep the old page as ``page.<stamp>`` and put a new one in its place, the tombstones of
+        ``ended`` on it already: no power cut may bring back what had ended (R5). Who still maps the old one sees
+        :meth:`intact` turn false. Raises :class:`StorageFailure`."""
+        directory.set_aside(NAME, stamp, keep=True)
+        temporary = _build(directory, ended)
+        failure = None
+        try:
+            directory.sync()
+            (directory.path / temporary).rename(directory.path / NAME)
+        except OSError as error:
+            failure = cause(error)
+        if failure is not None:
+            raise StorageFailure(f"{directory.path / NAME} cannot be replaced: {failure}")
+        directory.sync()
         return Page.open(directory)
 
     def close(self) -> None:
@@ -248,6 +260,17 @@ class Page:
 
 def _create(directory: StateDirectory) -> bool:
     """Write a whole page under another name, sync it, then give it its name. False: another process did."""
+    temporary = _build(directory, {})
+    failure = None
+    try:
+        return directory.publish(temporary, NAME)
+    except OSError as error:
+        failure = cause(error)
+    raise StorageFailure(f"{directory.path / NAME} cannot be created: {failure}")
+
+
+def _build(directory: StateDirectory, ended: Mapping[Purpose, int]) -> str:
+    """A whole, synced page with the tombstones of ``ended``; the name it has for now."""
     words = [0] * (SIZE // 8)
     words[0] = _MAGIC
     words[Page.VERSION] = 1
@@ -255,6 +278,8 @@ def _create(directory: StateDirectory) -> bool:
         words[Page._control(purpose) + 1] = _MASK
         for epoch in range(SLOTS):
             words[Page.slot(purpose, epoch) + 1] = _MASK
+        last = Page.slot(purpose, ended.get(purpose, 0))
+        words[last : last + 2] = (ended.get(purpose, 0), ended.get(purpose, 0) ^ _MASK)
     temporary = f"{NAME}.{os.urandom(8).hex()}.new"
     failure = None
     try:
@@ -267,7 +292,7 @@ def _create(directory: StateDirectory) -> bool:
             raise
         finally:
             os.close(fd)
-        return directory.publish(temporary, NAME)
+        return temporary
     except OSError as error:
         failure = cause(error)
     raise StorageFailure(f"{directory.path / NAME} cannot be created: {failure}")

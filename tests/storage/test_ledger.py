@@ -21,7 +21,7 @@ from kalos_connect_sdk.model.consent import Purpose
 from kalos_connect_sdk.storage import ledger as module
 from kalos_connect_sdk.storage.directory import StateDirectory
 from kalos_connect_sdk.storage.failure import HeadMoved, StorageFailure
-from kalos_connect_sdk.storage.ledger import NAME, Ledger, NewEvent, NoticeRow, archive
+from kalos_connect_sdk.storage.ledger import NAME, Ledger, NewEvent, NoticeRow
 
 
 def event(prev: bytes, body: bytes, *, mac: bytes | None = b"m", key_id: str | None = "k") -> NewEvent:
@@ -273,40 +273,65 @@ def test_a_ledger_removed_while_in_use_is_not_made_again(directory: StateDirecto
     (directory.path / NAME).unlink()
     with pytest.raises(StateUnreadable, match="removed"):
         ledger.events()
-    with pytest.raises(StateUnreadable, match="removed"):
-        ledger.archive("x")
     assert not (directory.path / NAME).exists()
 
 
-def test_r8_archiving_keeps_the_old_ledger_and_a_new_one_begins(directory: StateDirectory) -> None:
+def names(directory: StateDirectory) -> list[str]:
+    return sorted(os.listdir(directory.path))
+
+
+def test_r8_a_new_ledger_takes_the_place_of_the_old_one_which_is_kept(directory: StateDirectory) -> None:
     ledger = Ledger.open(directory)
     grow(ledger, b"one")
-    old_id = ledger.record_id(Purpose.NAVIGATION)
     other = Ledger.open(directory)
-    kept = ledger.archive("20260101T000000")
+    draft = Ledger.draft(directory)
+    grow(draft, b"first of the new one")
+    assert [row.body for row in other.events()] == [b"one"], "nobody sees it before it is in place"
+    kept = draft.take_place("20260101T000000")
     assert kept == directory.path / f"{NAME}.20260101T000000"
-    fresh = Ledger.open(directory)
-    assert fresh.fresh
-    assert fresh.record_id(Purpose.NAVIGATION) != old_id
-    grow(other, b"first of the new one")
-    assert [row.body for row in fresh.events()] == [b"first of the new one"]
+    assert draft.record_id(Purpose.NAVIGATION) == Ledger.open(directory).record_id(Purpose.NAVIGATION)
+    grow(other, b"second")
+    assert [row.body for row in draft.events()] == [b"first of the new one", b"second"]
     db = sqlite3.connect(kept)
     assert db.execute("SELECT body FROM event").fetchall() == [(b"one",)]
     db.close()
+    draft.discard()
+    assert len(Ledger.open(directory).events()) == 2, "a draft that is in place stays"
 
 
-def test_r8_an_unreadable_ledger_is_archived_with_its_journal(directory: StateDirectory) -> None:
+def test_r8_an_unreadable_ledger_is_kept_with_its_journal(directory: StateDirectory) -> None:
     for name in (NAME, f"{NAME}-journal"):
         (directory.path / name).touch(0o600)
         (directory.path / name).write_bytes(b"broken " + name.encode())
-    assert archive(directory, "then") == directory.path / f"{NAME}.then"
-    assert sorted(os.listdir(directory.path)) == [f"{NAME}.then", f"{NAME}.then-journal"]
-    assert Ledger.open(directory).fresh
+    assert Ledger.draft(directory).take_place("then") == directory.path / f"{NAME}.then"
+    assert names(directory) == [NAME, f"{NAME}.then", f"{NAME}.then-journal"]
+    assert Ledger.open(directory).events() == []
     (directory.path / NAME).unlink()
-    (directory.path / f"{NAME}-journal").unlink(missing_ok=True)
-    assert archive(directory, "then") is None
+    assert Ledger.draft(directory).take_place("later") is None
+    draft = Ledger.draft(directory)
     with pytest.raises(ValueError, match="stamp"):
-        archive(directory, "../x")
+        draft.take_place("../x")
+    draft.discard()
+    assert names(directory) == [NAME, f"{NAME}.then", f"{NAME}.then-journal"]
+
+
+def test_r5_a_draft_that_cannot_take_its_place_leaves_the_old_ledger(
+    directory: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger.open(directory)
+    grow(ledger, b"one")
+    draft = Ledger.draft(directory)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "injected")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", fail)
+        with pytest.raises(StorageFailure, match="EIO"):
+            draft.take_place("then")
+    draft.discard()
+    assert [row.body for row in ledger.events()] == [b"one"]
+    assert not [name for name in names(directory) if name.endswith(".new")]
 
 
 def test_two_that_create_it_at_once_share_one(directory: StateDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -471,9 +496,8 @@ class LedgerModel(RuleBasedStateMachine):
 
     @rule()
     def archive(self) -> None:
-        self.ledger.archive("then")
+        Ledger.draft(self.directory).take_place("then")
         self.ledger = Ledger.open(self.directory)
-        assert self.ledger.fresh
         self.bodies, self.meta, self.notices = [], {}, {}
 
     @invariant()

@@ -140,9 +140,10 @@ def test_a_page_truncated_removed_or_replaced_while_mapped_is_not_intact(directo
 def test_r8_renewing_keeps_the_damaged_page(directory: StateDirectory) -> None:
     old = Page.open(directory)
     (directory.path / NAME).write_bytes(b"x" * SIZE)
-    new = Page.renew(directory, "20260101T000000")
-    assert new.fresh
+    new = Page.renew(directory, "20260101T000000", {NAVIGATION: 70})
     assert new.intact()
+    assert new.highest_ended(NAVIGATION) == 70, "what had ended has ended on the new page from its first moment on"
+    assert [new.highest_ended(purpose) for purpose in Purpose if purpose is not NAVIGATION] == [0]
     assert not old.intact()
     assert (directory.path / "page.20260101T000000").read_bytes() == b"x" * SIZE
 
@@ -161,7 +162,7 @@ def test_r8_a_stand_in_says_no_to_everything_and_is_renewed(directory: StateDire
     assert not page.end(NAVIGATION, 1), "nothing in memory is durable"
     assert page.ended(NAVIGATION, 1)
     assert (directory.path / NAME).read_bytes() == b"too short", "the file is kept as it is"
-    assert Page.renew(directory, "20260101T000000").intact()
+    assert Page.renew(directory, "20260101T000000", {}).intact()
     assert (directory.path / "page.20260101T000000").read_bytes() == b"too short"
     page.close()
 
