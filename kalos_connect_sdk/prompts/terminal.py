@@ -110,7 +110,7 @@ class _Page:
         self.say("\n" + self._strong(printable(text.title)) + "\n")
         for element in (text.who, text.what, text.why, text.how_to_stop):
             self.say(wrapped(printable(element), self._width, "  ", hanging="  "))
-        facts = [(words.purpose, words.purposes.get(request.purpose, request.purpose.value))]
+        facts = [(words.purpose, words.named(request.purpose))]
         if request.service_origin:
             facts.append((words.recipient, request.service_origin))
         if request.precision is Precision.APPROXIMATE:

@@ -1,37 +1,59 @@
 """The few words a prompt needs around the notice, in the languages the notice ships in.
 
-The notice itself is never translated here: it is rendered verbatim (R14).
+The notice itself is never translated here: it is rendered verbatim (R14). The words are gettext catalogues under
+``locale/``; the English text is the key. A catalogue that nobody has reviewed is used only for a notice in exactly
+that language, as its text is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import gettext
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 from ..model.consent import Duration, DurationKind, Purpose
 
-__all__ = ["Words", "words_for"]
+__all__ = ["DOMAIN", "LOCALES", "REVIEWED", "RIGHT_TO_LEFT", "Words", "words_for"]
+
+DOMAIN: Final = "kalos_connect"
+LOCALES: Final = Path(__file__).resolve().parents[1] / "locale"
+REVIEWED: Final = {"en": None, "zh": "zh_CN"}
+"""Language -> its catalogue; English is the source and needs none."""
+DRAFTS: Final = {"es": "es", "pt-br": "pt_BR", "ar": "ar"}
+"""Language tag -> a catalogue nobody has reviewed."""
+RIGHT_TO_LEFT: Final = frozenset({"ar", "fa", "he", "ur"})
+
+
+def N_(text: str) -> str:
+    """Marks a text for translation."""
+    return text
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
     """One language's labels. ``days`` takes ``{n}``, ``choose`` takes ``{last}``."""
 
-    purpose: str
-    recipient: str
-    purposes: dict[Purpose, str]
-    this_drive: str
-    days: str
-    one_day: str
-    until_withdrawn: str
-    exactness: str
-    precise: str
-    approximate: str
-    only_approximate: str
-    show_full: str
-    choose: str
-    again: str
-    closed: str
+    purpose: str = N_("Purpose")
+    recipient: str = N_("Sent to")
+    navigation: str = N_("navigation")
+    cross_border: str = N_("transfer to another country")
+    this_drive: str = N_("this drive")
+    days: str = N_("{n} days")
+    one_day: str = N_("1 day")
+    until_withdrawn: str = N_("until I stop it")
+    exactness: str = N_("How exactly?")
+    precise: str = N_("precise location")
+    approximate: str = N_("approximate location, an area of several square kilometres")
+    only_approximate: str = N_("approximate location")
+    show_full: str = N_("the full text")
+    choose: str = N_("Type 1 to {last} and press Enter: ")
+    again: str = N_("Nothing was chosen. ")
+    closed: str = N_("The question was closed. Nothing was allowed.")
+    direction: str = "ltr"
+    """``rtl`` for a language that is written from right to left."""
 
     def duration(self, duration: Duration) -> str:
         """How long, as a person says it."""
@@ -41,47 +63,25 @@ class Words:
             return self.until_withdrawn
         return self.one_day if duration.day_count == 1 else self.days.format(n=duration.day_count)
 
-
-_ENGLISH: Final = Words(
-    purpose="Purpose",
-    recipient="Sent to",
-    purposes={
-        Purpose.NAVIGATION: "navigation",
-        Purpose.CROSS_BORDER_TRANSFER: "transfer to another country",
-    },
-    this_drive="this drive",
-    days="{n} days",
-    one_day="1 day",
-    until_withdrawn="until I stop it",
-    exactness="How exactly?",
-    precise="precise location",
-    approximate="approximate location, an area of several square kilometres",
-    only_approximate="approximate location",
-    show_full="the full text",
-    choose="Type 1 to {last} and press Enter: ",
-    again="Nothing was chosen. ",
-    closed="The question was closed. Nothing was allowed.",
-)
-
-_CHINESE: Final = Words(
-    purpose="用途",
-    recipient="接收方",
-    purposes={Purpose.NAVIGATION: "导航", Purpose.CROSS_BORDER_TRANSFER: "向境外提供"},
-    this_drive="本次行程",
-    days="{n} 天",
-    one_day="1 天",
-    until_withdrawn="直到我停止",
-    exactness="精确到什么程度？",
-    precise="精确位置",
-    approximate="大致位置（数平方公里的区域）",
-    only_approximate="大致位置",
-    show_full="查看全文",
-    choose="请输入 1 到 {last} 并按回车：",
-    again="未作选择。",
-    closed="提问已关闭，未授予任何权限。",
-)
+    def named(self, purpose: Purpose) -> str:
+        """A purpose, as a person says it."""
+        return self.cross_border if purpose is Purpose.CROSS_BORDER_TRANSFER else self.navigation
 
 
+@cache
 def words_for(locale: str) -> Words:
     """The labels that go with a notice in ``locale``; English where there are none."""
-    return _CHINESE if locale.replace("_", "-").lower().split("-")[0] == "zh" else _ENGLISH
+    tag = locale.replace("_", "-").lower()
+    catalogue = DRAFTS.get(tag) or REVIEWED.get(tag.split("-")[0])
+    if catalogue is None:
+        return Words()
+    return translated(gettext.translation(DOMAIN, LOCALES, [catalogue], fallback=True).gettext, tag)
+
+
+def translated(translate: Callable[[str], str], tag: str) -> Words:
+    """Every label through ``translate``."""
+    english = Words()
+    labels = {
+        field.name: translate(getattr(english, field.name)) for field in fields(Words) if field.name != "direction"
+    }
+    return replace(english, **labels, direction="rtl" if tag.split("-")[0] in RIGHT_TO_LEFT else "ltr")

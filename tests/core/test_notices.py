@@ -22,9 +22,26 @@ NOTICES = (DEFAULT_NOTICE, CROSS_BORDER_NOTICE)
 TEXTS = [pytest.param(notice, text, id=f"{notice.id} {text.locale}") for notice in NOTICES for text in notice.texts]
 LAYER_1 = ("title", "who", "what", "why", "how_to_stop", "allow", "deny")
 PINNED = [
-    ("2024-03-18.1", "b05108abeb76", ["a03bb89a7171", "13990ade5db2"]),
-    ("2024-03-18.1", "4c7a48e359b3", ["d4c22e49301d", "1c3eda61a13e"]),
+    ("2024-03-18.1", "b05108abeb76", ["a03bb89a7171", "13990ade5db2", "03db62bec6e7", "c066644f866f", "4c78a6dce245"]),
+    ("2024-03-18.1", "4c7a48e359b3", ["d4c22e49301d", "1c3eda61a13e", "757e7d88a1f4", "01460f2196ba", "fea9d2e036d5"]),
 ]
+ARABIC = re.compile("[\u0600-\u06ff]")
+PIPL_39 = {
+    "en": (
+        "Who receives it.", "Contact:", "Why and how.", "sent encrypted", "What.", "Your rights. Through the contact",
+    ),
+    "zh-CN": ("境外接收方", "联系方式", "处理目的和方式", "加密发送", "信息种类", "行使权利的方式"),
+    "es": ("Quién la recibe.", "Contacto:", "Por qué y cómo.", "cifrada", "Qué.", "Sus derechos. Por el contacto"),
+    "pt-BR": ("Quem a recebe.", "Contato:", "Por que e como.", "cifrada", "O quê.", "Seus direitos. Pelo contato"),
+    "ar": ("من يتلقاه.", "للتواصل:", "لماذا وكيف.", "مشفّراً", "ماذا.", "حقوقك. عبر عنوان التواصل"),
+}  # fmt: skip
+DATES = (
+    ("1 February 2024", "18 March 2024"),
+    ("2024 年 2 月 1 日", "2024 年 3 月 18 日"),
+    ("1 de febrero de 2024", "18 de marzo de 2024"),
+    ("1º de fevereiro de 2024", "18 de março de 2024"),
+    ("1 فبراير 2024", "18 مارس 2024"),
+)
 CJK = re.compile("[\u2e80-\u9fff\uff00-\uffef]")
 
 
@@ -40,13 +57,15 @@ def test_layer_1_fits_a_head_unit(notice: Notice, text: NoticeText) -> None:
 
 @pytest.mark.parametrize(("notice", "text"), TEXTS)
 def test_every_text_is_complete_reviewed_and_in_its_language(notice: Notice, text: NoticeText) -> None:
-    assert text.reviewed
+    assert text.reviewed == (text.locale in ("en", "zh-CN"))
     for name in (*LAYER_1, "full"):
         assert bool(CJK.search(getattr(text, name))) == (text.locale == "zh-CN"), name
+        assert bool(ARABIC.search(getattr(text, name))) == (text.locale == "ar"), name
     assert notice.controller.contact in text.full
     assert notice.controller.name in text.full
-    assert "30 days" in text.full or "30 天" in text.full
-    assert "adults" in text.full or "成年人" in text.full  # R17
+    assert re.search("30 (days|天|días|dias|يوماً)", text.full)
+    assert re.search("adults|成年人|personas adultas|adultos|للبالغين", text.full)  # R17
+    assert len(text.full.split("\n\n")) == len(notice.texts[0].full.split("\n\n")), "no paragraph is left out"
     hidden = {letter for name in (*LAYER_1, "full") for letter in getattr(text, name) if letter != "\n"}
     assert not [letter for letter in hidden if unicodedata.category(letter) in ("Cc", "Cf", "Co", "Cs")]
 
@@ -54,12 +73,20 @@ def test_every_text_is_complete_reviewed_and_in_its_language(notice: Notice, tex
 @pytest.mark.parametrize(("notice", "text"), TEXTS)
 def test_r12_allow_and_deny_are_words_of_one_kind(notice: Notice, text: NoticeText) -> None:
     """Neither label persuades, and neither is much longer than the other."""
-    assert (text.allow, text.deny) in (("Allow", "Don’t allow"), ("允许", "不允许"))
+    assert (text.allow, text.deny) in (
+        ("Allow", "Don’t allow"),
+        ("允许", "不允许"),
+        ("Permitir", "No permitir"),
+        ("Permitir", "Não permitir"),
+        ("السماح", "عدم السماح"),
+    )
 
 
 @pytest.mark.parametrize("notice", NOTICES, ids=lambda notice: notice.id)
-def test_the_languages_are_english_and_chinese(notice: Notice) -> None:
-    assert [text.locale for text in notice.texts] == ["en", "zh-CN"]
+def test_english_and_chinese_are_found_by_language_and_drafts_only_when_chosen(notice: Notice) -> None:
+    assert [text.locale for text in notice.texts] == ["en", "zh-CN", "es", "pt-BR", "ar"]
+    assert [notice.text(tag).locale for tag in ("es", "pt_br", "AR")] == ["es", "pt-BR", "ar"]
+    assert [notice.text(tag).locale for tag in ("es-MX", "pt", "pt-PT", "ar-EG")] == ["en"] * 4
     assert notice.text("zh_CN").locale == "zh-CN"
     assert notice.text("zh").locale == "zh-CN"
     assert notice.text("en-GB").locale == "en"
@@ -70,9 +97,7 @@ def test_the_policy_they_belong_to() -> None:
     for notice in NOTICES:
         assert (notice.policy_updated, notice.effective) == (date(2024, 2, 1), date(2024, 3, 18))
         for text in notice.texts:
-            assert ("1 February 2024" in text.full and "18 March 2024" in text.full) or (
-                "2024 年 2 月 1 日" in text.full and "2024 年 3 月 18 日" in text.full
-            )
+            assert any(updated in text.full and effective in text.full for updated, effective in DATES)
     assert DEFAULT_NOTICE.purpose == Purpose.NAVIGATION.value
     assert CROSS_BORDER_NOTICE.purpose == Purpose.CROSS_BORDER_TRANSFER.value
     assert DEFAULT_NOTICE.id != CROSS_BORDER_NOTICE.id
@@ -81,12 +106,7 @@ def test_the_policy_they_belong_to() -> None:
 @pytest.mark.parametrize("text", CROSS_BORDER_NOTICE.texts, ids=lambda text: text.locale)
 def test_r16_the_cross_border_notice_names_what_the_law_asks(text: NoticeText) -> None:
     """PIPL 39: recipient, contact, purpose, method, categories, how to exercise rights."""
-    asked = (
-        ("Who receives it.", "Contact:", "Why and how.", "sent encrypted", "What.", "Your rights. Through the contact")
-        if text.locale == "en"
-        else ("境外接收方", "联系方式", "处理目的和方式", "加密发送", "信息种类", "行使权利的方式")
-    )
-    for item in asked:
+    for item in PIPL_39[text.locale]:
         assert item in text.full
 
 

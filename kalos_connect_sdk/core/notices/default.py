@@ -12,7 +12,7 @@ from typing import Final
 
 from ...model.consent import Purpose
 from ...model.notice import Controller, Notice
-from . import text_en, text_zh_cn
+from . import text_ar, text_en, text_es, text_pt_br, text_zh_cn
 
 __all__ = ["CONTROLLER", "CROSS_BORDER_NOTICE", "DEFAULT_NOTICE"]
 
@@ -25,6 +25,7 @@ CONTROLLER: Final = Controller(
 _POLICY_ID: Final = "kalos-privacy-policy"
 _UPDATED: Final = date(2024, 2, 1)
 _EFFECTIVE: Final = date(2024, 3, 18)
+_TEXTS: Final = (text_en, text_zh_cn, text_es, text_pt_br, text_ar)
 _DATA: Final = ("coordinates", "time", "accuracy", "altitude", "speed", "course")
 
 DEFAULT_NOTICE: Final = Notice(
@@ -36,7 +37,7 @@ DEFAULT_NOTICE: Final = Notice(
     data=_DATA,
     method=("collect", "transmit", "use"),
     recipients=(CONTROLLER.name,),
-    texts=(text_en.NAVIGATION, text_zh_cn.NAVIGATION),
+    texts=tuple(text.NAVIGATION for text in _TEXTS),
     policy_id=_POLICY_ID,
     policy_updated=_UPDATED,
 )
@@ -51,7 +52,7 @@ CROSS_BORDER_NOTICE: Final = Notice(
     data=_DATA,
     method=("collect", "transmit", "transfer-abroad", "use"),
     recipients=(CONTROLLER.name,),
-    texts=(text_en.CROSS_BORDER, text_zh_cn.CROSS_BORDER),
+    texts=tuple(text.CROSS_BORDER for text in _TEXTS),
     policy_id=_POLICY_ID,
     policy_updated=_UPDATED,
 )
