@@ -143,13 +143,14 @@ class Ending:
     def commit_ends(
         self, due: Mapping[Purpose, int], cause: Cause, *, erased: bool = False, audit: bool = False
     ) -> bool:
-        """Steps 3 and 6: {ended, notice awake} and {erased}; an audit event where nothing was active.
+        """Steps 3 and 6: {ended, notice awake} and {erased}; an audit event where nothing was active. Goes by the
+        present snapshot; what others appended since is seen in the commit.
 
         True when every end is in the ledger. Raises :class:`StateError`. A history that does not verify is left as
         it is (R8), but its notices wake.
         """
         state = self._state
-        records = state.reload().records
+        records = state.snapshot.records
         wake = [
             (row.notice_id, state.stamp())
             for row in state.ledger.notices()
@@ -177,6 +178,8 @@ class Ending:
 
     def _record(self, due: Mapping[Purpose, int], cause: Cause, tally: Tally, *, erased: bool = False) -> None:
         try:
+            if not erased:  # else it was read behind the barrier, a moment ago
+                self._state.reload()
             tally.recorded = self.commit_ends(due, cause, erased=erased, audit=not tally.audited)
             tally.audited = True
         except StateError:

@@ -39,6 +39,8 @@ __all__ = ["Sender", "SendStats"]
 T = TypeVar("T")
 _LOCK_WAIT_S = 10.0
 _SLICE_S = 0.1
+_GIVE_WAY_S = 0.005
+"""Who was cut leaves the processor to who withdraws: it has keys to destroy, and we have nothing to do."""
 
 
 @dataclass(slots=True)
@@ -134,7 +136,7 @@ class Sender:
 
     def _step(self, work: _Round, deadline: float) -> None:
         """One batch, or the reason why there is none."""
-        decision = self._view.decide(Purpose.NAVIGATION)
+        decision = self._view.just_over() or self._view.decide(Purpose.NAVIGATION)
         if decision.clearance is None:
             work.done, work.reason = True, decision.reason
             return
@@ -218,6 +220,8 @@ class Sender:
             lease.release()
         if answered is not None:
             self._conclude(work, epoch, box, token, *answered)
+        elif not self._view.still_open(epoch):
+            self.worker.nap(_GIVE_WAY_S)
 
     def _locked(
         self, work: _Round, epoch: int, box: Box, count: int, token: str, lease: Lease

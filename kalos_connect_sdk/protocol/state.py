@@ -89,6 +89,7 @@ class State:
         self._authentic_epoch: dict[Purpose, int] = dict.fromkeys(Purpose, 0)
         self._unchecked: dict[Purpose, tuple[bytes, bytes | None]] = {}
         self._grant_keys: dict[Purpose, str | None] = {}
+        self._ids: dict[Purpose, str] | None = None
 
     def reload(self, *, ask_vault: bool = False) -> Snapshot:
         """Read what is new in the ledger, verify it, and publish a snapshot.
@@ -103,8 +104,6 @@ class State:
             self._read_events()
             if not self.page.intact():
                 raise StateUnreadable("the page of tombstones is damaged")
-            for purpose in Purpose:
-                self.page.highest_ended(purpose)
         except (BrokenChain, MalformedEvent):
             self._lock_out("the ledger's history does not verify")
         except StateError as error:
@@ -130,6 +129,7 @@ class State:
             if body["kind"] in GRANTING:
                 self._unchecked[record.purpose] = (row.hash, row.mac)
                 self._grant_keys[record.purpose] = row.key_id
+                self._ids = None
         self._head = (rows[-1].seq, head)
 
     def _authenticate(self, ask_vault: bool) -> None:
@@ -183,10 +183,13 @@ class State:
         )
 
     def _present_ids(self) -> dict[Purpose, str]:
+        """Read again only after a grant: nothing else changes them."""
         try:
-            return {purpose: record_id(self.ledger, purpose, self._records[purpose].epoch) for purpose in Purpose}
+            if self._ids is None:
+                self._ids = {p: record_id(self.ledger, p, self._records[p].epoch) for p in Purpose}
         except StateError:
             return dict.fromkeys(Purpose, "")  # nothing is sent under it: the gate says no
+        return self._ids
 
     def next_record_id(self, purpose: Purpose, epoch: int, key_id: str) -> tuple[str, dict[str, str]]:
         """The pseudonym of a new grant made with the key ``key_id``, and the settings to commit with it."""

@@ -202,7 +202,7 @@ class View:
     def _ask_in_full(self) -> tuple[Decision, bool]:
         self._last = None
         changes = self._changes
-        decision = self._just_over() or self.certain(_NAVIGATION)
+        decision = self.just_over() or self.certain(_NAVIGATION)
         border_open = self.border_open() if decision.allowed else False
         if not self._simulated:
             clearance = decision.clearance
@@ -213,7 +213,7 @@ class View:
                 self._last = None
         return decision, border_open
 
-    def _just_over(self) -> Decision | None:
+    def just_over(self) -> Decision | None:
         """A no at once while another program withdraws: to read the ledger now would only keep it waiting."""
         snapshot = self._state.snapshot
         record = snapshot.records[_NAVIGATION]

@@ -55,6 +55,7 @@ class Watcher:
         self._over_since: float | None = None
         self._next_look = 0.0
         self._urgent = False
+        self._owed = False
         self._time_kept = time.monotonic()
         self._end = end
         self._watch = Watch(state.directory, "page")
@@ -110,8 +111,7 @@ class Watcher:
 
     def _run(self) -> None:
         while not self._stopping:
-            pending = self._state.snapshot.version != self._state.page.version
-            self._watch.wait(_SOON_S if pending and self._listened_to() else _TICK_S)
+            self._watch.wait(self._pause_s())
             if self._stopping:
                 return
             try:
@@ -119,19 +119,30 @@ class Watcher:
             except Exception:  # noqa: S112 - no state to be read, an adapter that fails: R3 needs this thread all the same
                 continue
 
+    def _pause_s(self) -> float:
+        """A look that is owed to somebody is made when it is due, not at the next tick."""
+        pending = self._owed or self._state.snapshot.version != self._state.page.version
+        if not pending or not self._listened_to():
+            return _TICK_S
+        return min(_SOON_S, max(0.001, self._next_look - time.monotonic()))
+
     def _look(self) -> None:
-        """Cut first, with what is known; read again only for subscribers, or when a while has passed."""
+        """Cut first, with what is known; read again only for subscribers, or when a while has passed. Who withdraws
+        needs the ledger and the processor for some milliseconds: nobody reads meanwhile."""
         records = self._state.snapshot.records.values()
         over = any(record.status.active and self._view.ended(record.purpose, record.epoch) for record in records)
+        now = time.monotonic()
         if over:
             self._cut()
+            if self._over_since is None:
+                self._next_look = max(self._next_look, now + _SOON_S)
             self._finish_if_nobody_does()
         else:
             self._over_since = None
-        now = time.monotonic()
         if now < self._next_look and not self._urgent:
+            self._owed = True
             return
-        self._urgent = False
+        self._urgent = self._owed = False
         self._next_look = now + (_SOON_S if self._listened_to() else _TICK_S)
         self._judge(now)
 

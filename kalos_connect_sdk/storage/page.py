@@ -174,7 +174,7 @@ class Page:
         self.bump()
 
     def intact(self) -> bool:
-        """Whether the file is still in its place, whole, and every tombstone readable. About 40 us."""
+        """Whether the file is still in its place, whole, and every tombstone readable. About 20 us."""
         try:
             here = os.fstat(self._fd)
             there = os.lstat(self._directory.path / NAME)
@@ -184,7 +184,10 @@ class Page:
             return False
         if self.words[0] != _MAGIC:
             return False
-        return all(
+        pairs = iter(self.words[_TOMBSTONES : _TOMBSTONES + 2 * SLOTS * len(_ORDER)].tolist())
+        if all(value ^ complement == _MASK for value, complement in zip(pairs, pairs, strict=True)):
+            return True
+        return all(  # one that was being written is read again
             self._settled(self.slot(purpose, epoch)) is not None for purpose in Purpose for epoch in range(SLOTS)
         )
 
