@@ -1,8 +1,16 @@
-"""A service that only answers: registers everybody, accepts everything, keeps nothing. Prints its URL."""
+"""A service that only answers: registers everybody, accepts everything, keeps nothing. Prints its URL.
+
+``sink.py [--tls PEM] [--stall]``: over https with that key and certificate; a stalling one reads positions and
+never answers them, and prints ``stalled`` for each request that hangs.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import select
+import ssl
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -28,6 +36,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         if self.path.endswith("/withdrawals"):
             self._answer(200, {"epoch": 1, "dropped": 0})
+        elif STALL and self.path.endswith("/positions"):
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            os.write(1, b"stalled\n")
+            select.select([self.connection], [], [], 10)  # until it is cut
+            self.close_connection = True
         else:
             self._answer(202, {"accepted": 0, "rejected": []})
 
@@ -41,7 +54,30 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+STALL = "--stall" in sys.argv
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def finish_request(self, request: object, client_address: object) -> None:
+        """The TLS handshake belongs to the thread of its connection."""
+        try:
+            super().finish_request(TLS.wrap_socket(request, server_side=True) if TLS else request, client_address)
+        except OSError:  # cut, like above
+            pass
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing."""
+
+
+TLS = None
+if "--tls" in sys.argv:
+    TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    TLS.load_cert_chain(sys.argv[sys.argv.index("--tls") + 1])
+
+
 if __name__ == "__main__":
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    print(f"http://127.0.0.1:{server.server_port}", flush=True)
+    server = Server(("127.0.0.1", 0), Handler)
+    print(f"{'https' if TLS else 'http'}://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()
