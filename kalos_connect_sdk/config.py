@@ -138,9 +138,7 @@ def _check(name: str, value: Any) -> Any:
     if value is None:
         return None
     if name in ("state_dir", "ca_bundle", "enrolment_token_file"):
-        if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
-            raise ConfigError(f"{name} must be a path")
-        return str(Path(value).expanduser().absolute())
+        return _path(name, value)
     if not isinstance(value, str) or not value or any(ord(letter) < 32 for letter in value):
         raise ConfigError(f"{name} must be text without control characters")
     if name == "service_url":
@@ -152,16 +150,42 @@ def _check(name: str, value: Any) -> Any:
             )
         return value.rstrip("/")
     if name == "proxy":
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError("proxy must look like http://host:port")
+        _check_proxy(value)
     if name == "vault" and value not in ("keyring", "memory") and not (value.startswith("file:") and len(value) > 5):
         raise ConfigError("vault must be keyring, memory or file:PATH")
+    if name == "vault" and value.startswith("file:"):
+        _path(name, value[5:])
     if name == "service_region":
         if not (len(value) == 2 and value.isascii() and value.isalpha()):
             raise ConfigError("service_region must be an ISO 3166 code of two letters, such as CN")
         return value.upper()
     return value
+
+
+def _path(name: str, value: Any) -> str:
+    """The absolute path that ``value`` names."""
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(text, str) or not text or any(ord(letter) < 32 for letter in text):
+        raise ConfigError(f"{name} must be a path")
+    path = None
+    try:
+        path = Path(text).expanduser().absolute()
+    except (RuntimeError, OSError):
+        pass
+    if path is None:
+        raise ConfigError(f"{name} names a home directory that is not known; write the whole path")
+    return str(path)
+
+
+def _check_proxy(url: str) -> None:
+    good = False
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        pass
+    if not good:
+        raise ConfigError("proxy must look like http://host:port")
 
 
 def _reject_unknown_environment() -> None:

@@ -72,8 +72,17 @@ def _anchored(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     anchored = dict(values)
     for key in _PATHS:
         if isinstance(anchored.get(key), str) and anchored[key]:
-            anchored[key] = str(folder / Path(anchored[key]).expanduser())
+            anchored[key] = str(folder / _at_home(key, anchored[key]))
     vault = anchored.get("vault")
     if isinstance(vault, str) and vault.startswith("file:") and len(vault) > 5:
-        anchored["vault"] = f"file:{folder / Path(vault[5:]).expanduser()}"
+        anchored["vault"] = f"file:{folder / _at_home('vault', vault[5:])}"
     return anchored
+
+
+def _at_home(key: str, text: str) -> Path:
+    """``text`` with a leading ``~`` or ``~user`` replaced. Raises :class:`ConfigError`."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        pass
+    raise ConfigError(f"{key} names a home directory that is not known; write the whole path")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ..config import Config
 from ..core.record import registration_message, render, split_grants
 from ..core.retry import Action, Outcome, backoff_s, notice_outcome, outcome
+from ..core.strict_json import strict_json
 from ..crypto.encoding import b64
 from ..errors import ConfigError, ServiceRefused, StateError, StateUnreadable, TransportError
 from ..model.consent import Purpose, RecordState
@@ -118,7 +119,13 @@ class Courier:
 
     def _deliver_one(self, row: NoticeRow) -> Outcome:
         """R5: no answer but an acknowledgement makes a notice go away."""
-        body = {**json.loads(row.body), "withdrawn_at": row.withdrawn_at}
+        body: dict[str, object] | None = None
+        try:
+            body = {**strict_json(row.body.encode()), "withdrawn_at": row.withdrawn_at}
+        except (ValueError, TypeError, AttributeError):
+            pass  # damaged on disk: nobody can send it any more, but it is not delivered either
+        if body is None:
+            return notice_outcome(None)
         try:
             self._client(row.origin).withdraw(row.record_id, body)
         except ServiceRefused as error:

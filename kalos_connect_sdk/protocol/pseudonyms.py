@@ -45,5 +45,5 @@ def next_record_id(names: Names, purpose: Purpose, epoch: int, *, same_identity:
 def _later(names: Names, purpose: Purpose) -> list[tuple[int, str]]:
     try:
         return [(int(first), str(name)) for first, name in json.loads(names.meta(_IDS + purpose.value) or "[]")]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return []  # then the service knows this record by another key, and refuses it

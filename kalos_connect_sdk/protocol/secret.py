@@ -16,6 +16,8 @@ from ..model.consent import Purpose
 
 __all__ = ["Secret"]
 
+_KEY_BYTES = 32
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Secret:
@@ -32,7 +34,7 @@ class Secret:
     @classmethod
     def new(cls) -> Secret:
         """A fresh identity."""
-        return cls(SigningKey.generate(), secrets.token_bytes(32))
+        return cls(SigningKey.generate(), secrets.token_bytes(_KEY_BYTES))
 
     @property
     def key_id(self) -> str:
@@ -81,12 +83,26 @@ class Secret:
             if document["v"] == 1:
                 secret = cls(
                     SigningKey.from_bytes(unb64(document["signing"])),
-                    unb64(document["authentication"]),
+                    _of_length(unb64(document["authentication"])),
                     {str(key): str(value) for key, value in document["tokens"].items()},
-                    {Purpose(key): int(value) for key, value in document["counters"].items()},
+                    {Purpose(key): _epoch(value) for key, value in document["counters"].items()},
                 )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
         if secret is None:
             raise VaultUnavailable("the vault's entry is not readable by this version; see kalos-connect doctor")
         return secret
+
+
+def _of_length(key: bytes) -> bytes:
+    """The authentication key: a short one would be guessed (R8)."""
+    if len(key) != _KEY_BYTES:
+        raise ValueError("an authentication key has 32 bytes")
+    return key
+
+
+def _epoch(value: object) -> int:
+    """A counter; one that no grant could ever pass, or that is no number, is not ours (R7)."""
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError("a counter is an epoch")
+    return value

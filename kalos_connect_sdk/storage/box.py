@@ -36,6 +36,7 @@ _CODE_BYTES: Final = 16
 _MARK_AT: Final = _HEADER.size
 FIRST_FRAME: Final = 128
 _FRAME: Final = struct.Struct("<HQ")
+_FARTHEST: Final = 1 << 40  # no box is that large; a file's last offsets cannot even be asked for
 _SHORTEST: Final = 16  # a seal around nothing
 _READ: Final = 1 << 16
 
@@ -86,15 +87,16 @@ def new_header(epoch: int, generation: int) -> bytes:
 
 
 def read_head(read: Callable[[int, int], bytes]) -> Head | None:
-    """The beginning of a box; None when it is not one, or its maker died before it was whole."""
+    """The beginning of a box; None when it is not one, or damaged, or its maker died before it was whole."""
     start = read(FIRST_FRAME, 0)
     if len(start) < FIRST_FRAME:
         return None
     magic, epoch, generation, born, _, _ = _HEADER.unpack_from(start)
-    if magic != _MAGIC:
-        return None
     mark = start[_MARK_AT : _MARK_AT + _MARK.size + _CODE_BYTES]
-    return Head(start[:_MARK_AT], epoch, generation, born, _MARK.unpack_from(mark)[0], mark)
+    head = _MARK.unpack_from(mark)[0]
+    if magic != _MAGIC or not FIRST_FRAME <= head <= _FARTHEST:
+        return None
+    return Head(start[:_MARK_AT], epoch, generation, born, head, mark)
 
 
 def count_frames(read: Callable[[int, int], bytes], head: int) -> int:
@@ -188,7 +190,8 @@ class Box:
             rows = [row for row in map(self._open, self._queued(pending.size)) if row is not None]
             if rows:
                 return Batch(pending.key.hex(), rows, self, pending.end)
-            self._advance(pending.end, pending.size)  # not one of them opens: damaged, so never sent
+            # Not one of them opens: damaged, so never sent. Where not even a frame is left, the rest is given up.
+            self._advance(pending.end, pending.size or self.count)
         return None
 
     @property
@@ -238,7 +241,7 @@ class Box:
 
     def _advance(self, head: int, gone: int) -> None:
         self._head = head
-        self.count -= gone
+        self.count = max(0, self.count - gone)  # what a batch once held may have been torn off the file since
         self._pending = None
         self._write_mark()
 

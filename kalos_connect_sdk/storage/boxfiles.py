@@ -157,15 +157,17 @@ def _memory() -> Medium:
 
 
 def _count(path: Path) -> int:
-    """Positions in a box file; 0 for what is none, which is removed all the same."""
+    """Positions in a box file; 0 for what is none or cannot be read, which is removed all the same (R4)."""
     try:
         fd = open_private(path, create=False, writable=False)
-    except (FileNotFoundError, StateError):
+    except (OSError, StateError):
         return 0
     try:
         read = partial(os.pread, fd)
         head = read_head(read)
         return 0 if head is None else count_frames(read, head.head)
+    except OSError:
+        return 0
     finally:
         os.close(fd)
 
