@@ -19,7 +19,7 @@ from ..core.canonical import canonical
 from ..core.chain import GENESIS, BrokenChain, link, verify
 from ..core.history import MalformedEvent, apply, fold, make_event
 from ..core.lifecycle import Event
-from ..core.lifetime import Mark, Now, observe
+from ..core.lifetime import Mark, Now
 from ..errors import StateError, StateUnreadable, VaultUnavailable
 from ..model.consent import GrantTerms, Purpose, RecordState
 from ..model.decision import Reason
@@ -33,6 +33,7 @@ from .identity import Identity
 from .pseudonyms import next_record_id, record_id
 from .secret import Secret
 from .standins import open_ledger, open_page
+from .timekeeping import Timekeeper
 
 __all__ = ["GRANTING", "Snapshot", "State"]
 
@@ -75,7 +76,7 @@ class State:
         self.barrier = Barrier(directory)
         self.ledger = open_ledger(directory)
         self.keys = DataKeys.choose(directory, self.ledger.meta("ram"))
-        self._mark = Mark.from_text(self.ledger.meta("mark"))
+        self._time = Timekeeper(clock, Mark.from_text(self.ledger.meta("mark")))
         self.forget_history()
         self.snapshot = self._publish()
         self.reload()
@@ -214,12 +215,11 @@ class State:
 
     def now(self) -> Now:
         """The time as far as it can be trusted (R13)."""
-        now, self._mark = observe(self.clock.read(), self._mark)
-        return now
+        return self._time.now()
 
     def confirm_time(self, wall_s: float) -> None:
         """A TLS-verified answer said what time it is."""
-        _, self._mark = observe(self.clock.read(), self._mark, wall_s)
+        self._time.now(wall_s)
 
     def event(
         self,
@@ -269,7 +269,7 @@ class State:
                 wake=wake,
                 attempted=attempted,
                 delete_notices=delete_notices,
-                meta={"mark": self._mark.to_text() if self._mark else None, **(meta or {})},
+                meta={"mark": self._time.to_text(), **(meta or {})},
             )
             self.page.bump()
         self.reload()
