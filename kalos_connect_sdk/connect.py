@@ -329,15 +329,13 @@ class Connect:
             return self._engine
 
     def _open_submitter(self) -> None:
+        from .protocol.submitting import Submitter
+
         try:
-            engine = self._opened()
+            self._submitter = Submitter(self._opened())
+            return
         except StateError as error:
             reason = _reason_of(error)
-        else:
-            from .protocol.submitting import Submitter
-
-            self._submitter = Submitter(engine)
-            return
         raise ConsentRequired(reason)
 
     def _open_vault(self, directory: StateDirectory) -> Vault:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ..config import Config
 from ..core.lifecycle import Event
 from ..core.prompting import Ask, AskFacts, may_ask, motion
+from ..errors import StateError, StateRolledBack
 from ..model.consent import (
     Duration,
     Permission,
@@ -110,6 +111,10 @@ class Asking:
         """A prompt always resolves: with a permission, or with the error that stopped it."""
         try:
             answer = self._ask(purpose, precision, user_action)
+        except StateError as error:  # R1: what cannot be read or written is no consent
+            rolled_back = isinstance(error, StateRolledBack)
+            reason = Reason.STATE_ROLLED_BACK if rolled_back else Reason.STATE_UNREADABLE
+            future.set_result(Permission(PermissionState.UNAVAILABLE, reason))
         except BaseException as error:  # it belongs to the caller
             future.set_exception(error)
         else:

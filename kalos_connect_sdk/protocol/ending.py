@@ -102,7 +102,7 @@ class Ending:
                 self.unfinished[purpose] = (epoch, cause)
             self._drop(due, cause, tally, started + timeout_s)
         except StateError as error:
-            tally.remaining.append(str(error))
+            tally.still(str(error))
             if not tally.audited:
                 self._record(due, cause, tally)
         finally:
@@ -137,7 +137,7 @@ class Ending:
             try:
                 state.keys.raise_counter(purpose, epoch)
             except StorageFailure:
-                tally.remaining.append("the counter in RAM")
+                tally.still("the counter in RAM")
         return due
 
     def commit_ends(
@@ -185,7 +185,7 @@ class Ending:
         except StateError:
             tally.recorded = False
         if not tally.recorded and tally.granted:
-            tally.remaining.append("the ledger entry; the tombstone stands for it")
+            tally.still("the ledger entry; the tombstone stands for it")
 
     # -- steps 4 to 6 ----------------------------------------------------------------------------
 
@@ -200,7 +200,7 @@ class Ending:
             lease = barrier.exclusive(max(0.0, deadline - time.monotonic()))
         if lease is None:
             tally.holders = barrier.holders()
-            tally.remaining.append("waiting for the named programs to let go, then erasing the buffered positions")
+            tally.still("waiting for the named programs to let go, then erasing the buffered positions")
             return
         self._erase(due, cause, lease, tally)
 
@@ -211,7 +211,6 @@ class Ending:
             state.reload()
             due.update(self._slipped_in(due, cause, tally))
             if not self._destroy(due, tally):
-                tally.remaining.append("destroying the data key")
                 return
             tally.remaining = [item for item in tally.remaining if not item.startswith("the ledger entry")]
             self._record(due, cause, tally, erased=True)
@@ -229,10 +228,17 @@ class Ending:
         if epoch < present:
             return True  # a later grant has finished this drop (R6), and what it buffered is its own
         tally.dropped += self._silence.forget()
+        gone = False
         try:
             gone = state.keys.destroy(epoch)
-            tally.dropped += Outbox.drop_all_files(state.directory)
         except StorageFailure:
+            pass
+        if not gone:
+            tally.still("destroying the data key")
+        try:
+            tally.dropped += Outbox.drop_all_files(state.directory)
+        except StorageFailure as error:
+            tally.still(str(error) + ("; its key is gone, nobody can read it" if gone else ""))
             return False
         return gone
 

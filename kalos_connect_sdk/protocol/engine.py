@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..config import Config
+from ..errors import StateError
 from ..model.consent import Purpose
 from ..model.decision import Reason
 from ..model.notice import Notice
@@ -187,20 +188,22 @@ class Engine:
         if self._works is not None:
             self._works.asking.cancelled += 1
         reply = self.keeper.begin(lambda: self.works.withdraw(purposes, timeout_s, written))
-        late = False
         try:
             return reply.get(max(0.0, timeout_s) + _GRACE_S)
         except TimeoutError:
-            late = True
-        assert late
+            left = "waiting for an earlier task of this program; it goes on in the background"
+        except StateError as error:
+            left = f"{error}; call withdraw() again"
+        except (OSError, ImportError):  # not even what finishes it could be loaded
+            left = "this program can open no more files; call withdraw() again"
         return WithdrawalReport(
             complete=False,
             durable=all(on_disk for _, on_disk in written.values()),
             notice="pending",
             holders=state.barrier.holders(),
-            remaining=("waiting for an earlier task of this program; it goes on in the background",),
+            remaining=(left,),
             elapsed_s=time.monotonic() - started,
-            detail="Recorded; nothing new is sent. What is left goes on in the background.",
+            detail="Nothing new is sent. What is left to do is in remaining.",
         )
 
     def close(self) -> None:

@@ -193,7 +193,10 @@ class Granting:
             meta={"ram": state.keys.location, **fresh_id},
         )
         if purpose is Purpose.NAVIGATION and state.keys.reachable:
-            state.keys.make(epoch, 1)
+            try:
+                state.keys.make(epoch, 1)
+            except StorageFailure:
+                pass  # consent does not depend on it: it is made with the first position, or that is not accepted
 
     def _notice(self, record_id: str, purpose: Purpose, epoch: int) -> NoticeRow:
         """The withdrawal notice of a grant, signed now so that withdrawing needs no vault (R5, R11)."""

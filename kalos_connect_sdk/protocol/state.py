@@ -299,7 +299,7 @@ class State:
         return possible
 
     def _writer(self) -> int:
-        return self.directory.open_file("writer.lock", create=True)
+        return self.directory.open_lock("writer.lock", create=True)
 
     def ensure_secret(self) -> Secret:
         """The secret, made now if there is none; its run is marked as alive when it lives in memory only."""

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..errors import StateError
 from ..model.consent import Purpose
 from ..storage.failure import StorageFailure
 from ..storage.outbox import Outbox
@@ -93,7 +94,7 @@ class Store:
         box = self.box
         if box is not None and box.epoch == epoch and box.open:
             return box
-        return self._keeper.call(lambda: self._open(epoch))
+        return self._keeper.call(lambda: self._opened(epoch))
 
     def for_sending(self, epoch: int) -> Box | None:
         """The box to send from, orphans of dead processes included."""
@@ -128,6 +129,13 @@ class Store:
         box, self.box = self.box, None
         if box is not None:
             box.close()
+
+    def _opened(self, epoch: int) -> Box | None:
+        """A place that fails is a place that cannot be had: nothing is buffered (R4)."""
+        try:
+            return self._open(epoch)
+        except StateError:
+            return None
 
     def _open(self, epoch: int) -> Box | None:
         """On the keeper. A missing key is made anew under the exclusive lock, after the tombstone check."""

@@ -31,6 +31,11 @@ class Tally:
     remaining: list[str] = field(default_factory=list)
     holders: tuple[int, ...] = ()
 
+    def still(self, item: str) -> None:
+        """Note what is left to do, once."""
+        if item not in self.remaining:
+            self.remaining.append(item)
+
     def take(self, cut: tuple[int, int]) -> None:
         """Add (aborted, possibly delivered)."""
         self.aborted += cut[0]

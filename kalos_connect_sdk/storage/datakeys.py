@@ -169,7 +169,7 @@ class DataKeys:
     def _change(self, change: Callable[[RamState], RamState]) -> RamState:
         if self._place is None or not self._place.usable():
             raise StorageFailure(f"the place of the data keys, {self.location}, cannot be reached")
-        opener = lambda: self._directory.open_file(_LOCK, create=True)  # noqa: E731 - one use, one line
+        opener = lambda: self._directory.open_lock(_LOCK, create=True)  # noqa: E731 - one use, one line
         lease = wait_lock(opener, time.monotonic() + _LOCK_S, exclusive=True)
         if lease is None:
             raise StorageFailure("another process holds the lock of the data keys")

@@ -78,6 +78,20 @@ class StateDirectory:
         """
         return open_private(self.path / name, create=create, writable=writable)
 
+    def open_lock(self, name: str, *, create: bool) -> int:
+        """Like :meth:`open_file`, to lock it: also where nothing can be written any more, for an end must still wait
+        for the senders and destroy the data key there (R3, R4)."""
+        failure: StorageFailure | None = None
+        try:
+            return self.open_file(name, create=create)
+        except StorageFailure as error:
+            failure = error
+        try:
+            return self.open_file(name, create=False, writable=False)
+        except (FileNotFoundError, StorageFailure):
+            pass
+        raise failure
+
     def publish(self, temporary: str, name: str) -> bool:
         """Give the finished, synced file ``temporary`` its ``name``, unless that is taken: then False.
 

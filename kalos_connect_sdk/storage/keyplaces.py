@@ -78,7 +78,7 @@ class TmpfsPlace:
         except FileNotFoundError:
             return None
         try:
-            return os.read(fd, 4096)
+            return os.read(fd, 4096) or None  # made, and then the disk was full or the maker died
         finally:
             os.close(fd)
 

@@ -204,7 +204,7 @@ class Barrier:
 
 def _reopen(directory: StateDirectory, name: str) -> int:
     with suppress(FileNotFoundError):
-        return directory.open_file(name, create=False)
+        return directory.open_lock(name, create=False)
     raise StateUnreadable(f"{directory.path / name} was removed while in use; close and open again")
 
 
@@ -215,7 +215,7 @@ class FileLock:
 
     def __init__(self, directory: StateDirectory, name: str) -> None:
         self._path = directory.path / name
-        self._opener = lambda: directory.open_file(name, create=True)
+        self._opener = lambda: directory.open_lock(name, create=True)
         self._lease: Lease | None = None
 
     def try_acquire(self) -> Lease | None:

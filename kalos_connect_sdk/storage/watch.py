@@ -8,6 +8,7 @@ import select
 import sys
 
 from .directory import StateDirectory
+from .failure import StorageFailure, cause
 
 __all__ = ["Watch"]
 
@@ -21,8 +22,15 @@ class Watch:
     """Waits until a file of the state directory is written (``os.pwrite`` counts, a store through mmap does not)."""
 
     def __init__(self, directory: StateDirectory, name: str) -> None:
+        """Raises :class:`StorageFailure` when no descriptor is left."""
+        failure = None
+        try:
+            self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            failure = cause(error)
+        if failure is not None:
+            raise StorageFailure(f"{directory.path / name} cannot be watched: {failure}")
         self._inotify = _inotify(os.fsencode(directory.path / name))
-        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def wait(self, timeout_s: float) -> None:
         """Return at a change, at :meth:`wake`, or after ``timeout_s`` (without inotify: after 20 ms)."""
