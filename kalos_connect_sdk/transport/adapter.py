@@ -9,6 +9,7 @@ This module is imported with the first request, because importing ``requests`` c
 
 from __future__ import annotations
 
+import http.client
 import ssl
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -42,6 +43,29 @@ def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
     context.load_verify_locations(cafile=ca_bundle or DEFAULT_CA_BUNDLE_PATH)
     context.sslsocket_class = GuardedTlsSocket
     return context
+
+
+class _Reply(http.client.HTTPResponse):
+    """Reads an answer, or says that it is none, where the standard library would guess.
+
+    A guess is not only wrong about the answer: what it leaves on the connection would be taken for the answer to the
+    next request. And of a head that does not parse, urllib3 would log the pieces, which may hold a token (R10).
+    """
+
+    def begin(self) -> None:
+        super().begin()
+        sizes = len(self.headers.get_all("content-length", ())) + len(self.headers.get_all("transfer-encoding", ()))
+        codings = self.headers.get("transfer-encoding", "chunked").strip().lower()
+        odd = self.headers.defects or self.headers.get_payload()
+        if self.status < 200 or sizes > 1 or codings != "chunked" or odd:
+            self._close_conn()  # type: ignore[attr-defined]
+            raise http.client.HTTPException
+
+    def _read_next_chunk_size(self) -> int:
+        size = int(super()._read_next_chunk_size())  # type: ignore[misc]
+        if size < 0:  # would be read as: everything, until the end
+            raise ValueError
+        return size
 
 
 class _Guarded:
@@ -105,11 +129,11 @@ class _Guarded:
 
 
 class _PlainConnection(_Guarded, HTTPConnection):
-    pass
+    response_class = _Reply
 
 
 class _TlsConnection(_Guarded, HTTPSConnection):
-    pass
+    response_class = _Reply
 
 
 class _PlainPool(HTTPConnectionPool):

@@ -93,8 +93,9 @@ class ServiceClient:
     def withdraw(self, record_id: str, notice: Mapping[str, Any]) -> int:
         """Tell the service; its count of positions dropped. Authenticated by the notice's own signature."""
         document = _document(self._json("POST", _consent(record_id) + "/withdrawals", document=notice))
-        if not _whole(document.get("epoch")):  # R5: a page that says 200 is not an acknowledgement
-            raise _unreadable()
+        epoch = document.get("epoch")
+        if not _whole(epoch) or epoch < notice.get("epoch", 0):  # R5: neither a page that says 200 nor the answer to
+            raise _unreadable()  # an older notice is an acknowledgement
         dropped = document.get("dropped")
         return dropped if _whole(dropped) else 0
 
