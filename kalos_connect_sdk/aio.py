@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import weakref
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
-from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,7 @@ class AsyncConnect:
         self._connect = Connect(app_id, **options)
         # R11: withdrawing waits for none of the calls that may fill the loop's own pool. No thread before it is used.
         self._withdrawing = ThreadPoolExecutor(1, "kalos-withdraw")
+        _facades.add(self)
 
     async def __aenter__(self) -> AsyncConnect:
         return self
@@ -123,9 +125,13 @@ class AsyncConnect:
 
     async def withdraw(self, purpose: Purpose | None = None, *, timeout_s: float = 5.0) -> WithdrawalReport:
         """See :meth:`Connect.withdraw`. Once begun it completes, whatever happens to the awaiting task."""
-        work = asyncio.get_running_loop().run_in_executor(
-            self._withdrawing, partial(self._connect.withdraw, purpose, timeout_s=timeout_s)
-        )
+        withdraw = partial(self._connect.withdraw, purpose, timeout_s=timeout_s)
+        try:
+            work = asyncio.get_running_loop().run_in_executor(self._withdrawing, withdraw)
+        except (
+            RuntimeError
+        ):  # the interpreter is shutting down (atexit) and gives no thread: the caller's does the work
+            return withdraw()
         return await asyncio.shield(work)
 
     async def reset(self) -> None:
@@ -144,7 +150,7 @@ class AsyncConnect:
 
     @asynccontextmanager
     async def drive(
-        self, source: LocationSource | str | PathLike[str], *, route: Route | None = None
+        self, source: LocationSource | str | os.PathLike[str], *, route: Route | None = None
     ) -> AsyncIterator[AsyncDrive]:
         """See :meth:`Connect.drive`; stops at the end of the block."""
         drive = AsyncDrive(await asyncio.to_thread(partial(self._connect.drive, source, route=route)))
@@ -192,6 +198,18 @@ class AsyncConnect:
     async def close(self) -> None:
         """See :meth:`Connect.close`."""
         await asyncio.shield(asyncio.to_thread(self._connect.close))
+
+
+_facades: weakref.WeakSet[AsyncConnect] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for facade in list(_facades):  # its thread is the parent's: a call would wait for ever
+        facade._withdrawing = ThreadPoolExecutor(1, "kalos-withdraw")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _soon(loop: asyncio.AbstractEventLoop, callback: Callable[[Permission], None], permission: Permission) -> None:

@@ -175,7 +175,8 @@ class Engine:
         self.view.changed()
 
     def withdraw(self, purposes: Sequence[Purpose], timeout_s: float) -> WithdrawalReport:
-        """Withdraw. Waits for no lock of this process: a signal handler may be the caller (R11)."""
+        """Withdraw. Waits for no lock of this process: a signal handler may be the caller (R11), or a finalizer that
+        the garbage collector runs on the keeper or the sender, in the middle of its task: that one does not wait."""
         started = time.monotonic()
         written: dict[Purpose, tuple[int, bool]] = {}
         state = self.state
@@ -188,8 +189,9 @@ class Engine:
         if self._works is not None:
             self._works.asking.cancelled += 1
         reply = self.keeper.begin(lambda: self.works.withdraw(purposes, timeout_s, written))
+        busy = self.keeper.here or (self._works is not None and self._works.sender.worker.here)
         try:
-            return reply.get(max(0.0, timeout_s) + _GRACE_S)
+            return reply.get(0.0 if busy else max(0.0, timeout_s) + _GRACE_S)
         except TimeoutError:
             left = "waiting for an earlier task of this program; it goes on in the background"
         except StateError as error:

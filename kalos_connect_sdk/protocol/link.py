@@ -23,7 +23,8 @@ class Link:
     def __init__(self, config: Config, on_date: Callable[[float], None]) -> None:
         self._config = config
         self._on_date = on_date
-        self._lock = threading.Lock()
+        self._opening = threading.Lock()
+        self._lock = threading.Lock()  # counters only: a withdrawal needs them, so no app's thread takes it (R11)
         self._door: Door | None = None
         self._clients: dict[str, ServiceClient] = {}
         self._flights: Flights | None = None
@@ -37,7 +38,7 @@ class Link:
         from ..transport.client import ServiceClient
         from ..transport.door import Door
 
-        with self._lock:
+        with self._opening:
             if self._door is None:
                 self._door = Door(
                     timeout_s=self._config.timeout_s,

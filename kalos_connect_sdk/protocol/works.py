@@ -141,7 +141,7 @@ class Works:
         for unsubscribe in self._unsubscribe:
             unsubscribe()
         self.watcher.stop()
-        self._cut()
+        self._keeper.call(self._cut)  # not here: a handler that withdraws may interrupt us, and cuts the same requests
         self.sender.worker.stop(_STOP_WAIT_S)  # a request that hangs ends by its own deadline, and changes nothing
         self.courier.worker.stop(_STOP_WAIT_S)
         self._keep_time()

@@ -31,16 +31,22 @@ _FIRST_WAIT_S: Final = 50e-6
 _LONGEST_WAIT_S: Final = 1e-3
 
 # Descriptors that must not outlive a fork, each with what to do in the child. Opening and registering is
-# one step under this lock, which a forking thread takes first. Reentrant: a signal handler may fork.
+# one step under this lock, which a forking thread takes first. Reentrant: a signal handler may fork. Nobody else
+# waits for it for long: its holder may have been interrupted by a handler that withdraws, and waits for us (R11).
 _forking = threading.RLock()
+_FORKING_WAIT_S: Final = 0.02
 _held: dict[int, Callable[[], None]] = {}
 
 
 def open_held(opener: Callable[[], int], forget: Callable[[], None]) -> int:
     """Open a descriptor that a forked child closes at once; there, ``forget`` is called too."""
-    with _forking:
+    alone = _forking.acquire(timeout=_FORKING_WAIT_S)
+    try:
         fd = opener()
         _held[fd] = forget
+    finally:
+        if alone:
+            _forking.release()
     return fd
 
 
@@ -48,9 +54,13 @@ def close_held(fd: int) -> None:
     """Close what :func:`open_held` opened, freeing its ``flock`` even if some copy of it survives."""
     with suppress(OSError):
         fcntl.flock(fd, fcntl.LOCK_UN)
-    with _forking:
+    alone = _forking.acquire(timeout=_FORKING_WAIT_S)
+    try:
         _held.pop(fd, None)
         os.close(fd)
+    finally:
+        if alone:
+            _forking.release()
 
 
 def _before_fork() -> None:
