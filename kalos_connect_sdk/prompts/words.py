@@ -44,6 +44,7 @@ class Words:
     days: str = N_("{n} days")
     one_day: str = N_("1 day")
     until_withdrawn: str = N_("until I stop it")
+    how_long: str = N_("How long?")
     exactness: str = N_("How exactly?")
     precise: str = N_("precise location")
     approximate: str = N_("approximate location, an area of several square kilometres")
@@ -51,6 +52,8 @@ class Words:
     show_full: str = N_("the full text")
     choose: str = N_("Type 1 to {last} and press Enter: ")
     again: str = N_("Nothing was chosen. ")
+    answered: str = N_("Your answer was recorded.")
+    policy: str = N_("The privacy policy")
     closed: str = N_("The question was closed. Nothing was allowed.")
     direction: str = "ltr"
     """``rtl`` for a language that is written from right to left."""
