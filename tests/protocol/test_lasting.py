@@ -17,10 +17,13 @@ from kalos_connect_sdk import (
     Duration,
     PermissionState,
     Position,
+    Precision,
     PromptAnswer,
     Reason,
     VaultUnavailable,
 )
+from kalos_connect_sdk.storage.datakeys import DataKeys
+from kalos_connect_sdk.storage.directory import StateDirectory
 from kalos_connect_sdk.testing import FakeClock, FakeVehicle, MemoryVault
 
 NOON = datetime(2027, 5, 4, 12, tzinfo=UTC)
@@ -64,6 +67,21 @@ def test_r7_state_and_vault_restored_together_are_refused_within_one_boot(make, 
     shutil.rmtree(tmp_path / "state")
     shutil.copytree(tmp_path / "copy", tmp_path / "state")
     shutil.copy(tmp_path / "vault-copy", tmp_path / "vault")
+    assert make().permission().reason is Reason.STATE_ROLLED_BACK
+
+
+def test_r7_a_directory_restored_from_before_a_downgrade_is_refused_after_a_reboot_too(make, tmp_path):
+    connect = make(WEEK)
+    connect.request_permission(user_action=True)
+    path = connect.state_path
+    connect.close()
+    shutil.copytree(tmp_path / "state", tmp_path / "copy")
+    connect = make()
+    assert connect.request_permission(precision=Precision.APPROXIMATE).precision is Precision.APPROXIMATE
+    connect.close()
+    DataKeys.choose(StateDirectory.open("com.example.test", None, str(tmp_path / "state"), create=False), None).remove()
+    shutil.rmtree(path)
+    shutil.copytree(tmp_path / "copy" / path.parent.name / path.name, path)
     assert make().permission().reason is Reason.STATE_ROLLED_BACK
 
 
