@@ -5,7 +5,7 @@ PYTHONS ?= $(PYTHON)
 VENVS := .venvs
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench model clean
 
 SOURCES := pyproject.toml $(shell find kalos_connect_sdk -name '*.py')
 
@@ -31,6 +31,9 @@ lint: ## ruff, mypy and the import layers alone
 
 bench: $(VENVS)/demo/ready ## measure, and write the tables in docs/benchmarks.md
 	@$(VENVS)/demo/bin/python benchmarks/run.py
+
+model: ## every order of the protocol's steps, by Spin (needs spin and gcc); docs/protocol explains
+	@$(PYTHON) tests/model/protocol_runs.py
 
 clean: ## remove what the other targets made
 	rm -rf $(VENVS) build dist .coverage .coverage.* .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
