@@ -180,7 +180,7 @@ class Granting:
             ram.counters.get(purpose, 0) if ram else 0,
         )
         ended = {p: r.epoch for p, r in state.snapshot.records.items() if r.epoch and not r.status.active}
-        ended[purpose] = state.snapshot.records[purpose].epoch  # a changed grant is over too: its old epoch must not return
+        ended[purpose] = state.snapshot.records[purpose].epoch  # a changed grant is over, too
         if secret.raised(ended) is not secret:  # R7: what could not be told to the vault when it ended
             state.save_secret(secret.raised(ended))
         state.page.set_granted(purpose, epoch)
