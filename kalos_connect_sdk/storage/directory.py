@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -151,24 +152,36 @@ def open_private(path: Path, *, create: bool, writable: bool = True) -> int:
         raise StateUnreadable(f"{path} is not a plain file; move it away")
     if failure is not None:
         raise StorageFailure(f"{path} cannot be opened: {failure}")
-    problem = _file_problem(os.fstat(fd))
-    if problem is not None:
+    problem = None
+    try:
+        problem = _file_problem(os.fstat(fd))
+    except OSError as error:
+        failure = cause(error)
+    if failure is None and problem is None:
+        return fd
+    with suppress(OSError):
         os.close(fd)
-        raise StateUnreadable(f"{path} {problem}")
-    return fd
+    if failure is not None:
+        raise StorageFailure(f"{path} cannot be read: {failure}")
+    raise StateUnreadable(f"{path} {problem}")
 
 
-def check_private(path: Path) -> bool:
-    """True when ``path`` is a private file of ours, False when absent, without opening it (SQLite's own file:
-    any ``close()`` of it would drop SQLite's locks). Raises :class:`StateUnreadable`."""
+def check_private(path: Path) -> os.stat_result | None:
+    """What ``path`` is when it is a private file of ours, None when absent, without opening it (SQLite's own file:
+    any ``close()`` of it would drop SQLite's locks). Raises :class:`StateUnreadable` or :class:`StorageFailure`."""
+    failure, found = None, None
     try:
         found = os.lstat(path)
     except FileNotFoundError:
-        return False
+        return None
+    except OSError as error:
+        failure = cause(error)
+    if failure is not None or found is None:
+        raise StorageFailure(f"{path} cannot be read: {failure}")
     problem = _file_problem(found)
     if problem is not None:
         raise StateUnreadable(f"{path} {problem}")
-    return True
+    return found
 
 
 def sync_directory(path: Path) -> None:

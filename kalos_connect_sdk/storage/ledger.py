@@ -239,10 +239,10 @@ class Ledger:
         raise failure
 
     def _connect(self) -> sqlite3.Connection:
-        if not check_private(self._directory.path / self._name):
+        found = check_private(self._directory.path / self._name)
+        if found is None:
             self.close()
             raise StateUnreadable(f"{self._directory.path / self._name} was removed while in use; close and open again")
-        found = os.lstat(self._directory.path / self._name)
         if self._connection is None or self._identity != (found.st_dev, found.st_ino):
             self.close()  # what was moved aside must not be written to any more
             self._identity = (found.st_dev, found.st_ino)

@@ -57,7 +57,8 @@ def close_held(fd: int) -> None:
     alone = _forking.acquire(timeout=_FORKING_WAIT_S)
     try:
         _held.pop(fd, None)
-        os.close(fd)
+        with suppress(OSError):  # whatever it says, the descriptor is gone, and the lock with it
+            os.close(fd)
     finally:
         if alone:
             _forking.release()

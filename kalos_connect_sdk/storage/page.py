@@ -19,6 +19,7 @@ import os
 import struct
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 from ..errors import StateUnreadable
@@ -75,10 +76,17 @@ class Page:
         if fresh:
             fresh = _create(directory)
             fd = directory.open_file(NAME, create=False)
-        if os.fstat(fd).st_size != SIZE:  # mapping it would end in SIGBUS
+        failure = None
+        try:
+            if os.fstat(fd).st_size == SIZE:  # mapping another would end in SIGBUS
+                return cls(directory, fd, fresh=fresh)
+        except OSError as error:
+            failure = cause(error)
+        with suppress(OSError):
             os.close(fd)
-            raise StateUnreadable(f"{directory.path / NAME} has the wrong size; keep it and call reset()")
-        return cls(directory, fd, fresh=fresh)
+        if failure is not None:
+            raise StorageFailure(f"{directory.path / NAME} cannot be read: {failure}")
+        raise StateUnreadable(f"{directory.path / NAME} has the wrong size; keep it and call reset()")
 
     @classmethod
     def stand_in(cls, directory: StateDirectory) -> Page:
@@ -104,7 +112,7 @@ class Page:
     def highest_ended(self, purpose: Purpose) -> int:
         """The highest epoch with a tombstone, 0 for none. Raises :class:`StateUnreadable` on a damaged page."""
         first = self.slot(purpose, 0)
-        whole = os.fstat(self._fd).st_size == SIZE  # reading a truncated mapping would be a SIGBUS
+        whole = self._whole()  # reading a truncated mapping would be a SIGBUS
         values = [self._settled(index) for index in range(first, first + 2 * SLOTS, 2)] if whole else [None]
         if None in values or self.words[0] != _MAGIC:
             raise StateUnreadable(f"{self._directory.path / NAME} is damaged; keep it and call reset()")
@@ -218,6 +226,12 @@ class Page:
     @staticmethod
     def _control(purpose: Purpose) -> int:
         return _CONTROL + 8 * _ORDER[purpose]
+
+    def _whole(self) -> bool:
+        try:
+            return os.fstat(self._fd).st_size == SIZE
+        except OSError:
+            return False
 
     def _settled(self, index: int) -> int | None:
         """The tombstone at ``index``; None when it stays invalid (a writer is between its two words for
