@@ -360,7 +360,7 @@ def main(arguments: list[str] | None = None) -> int:
                     sweeps.append(
                         run_sweep(
                             bench, scenario, fault, every_call=chosen.every_call, sample=chosen.sample,
-                            seed=chosen.seed, keep=keep,
+                            seed=chosen.seed, keep=keep, like=chosen.like,
                         )
                     )  # fmt: skip
                     _tell(sweeps[-1:])
