@@ -196,6 +196,11 @@ class Connect:
         present = self.permission()
         return present.granted and present.precision is Precision.PRECISE
 
+    @property
+    def parked(self) -> bool:
+        """Whether the vehicle is known to be parked (R12). What has to be read, or answered, waits for it."""
+        return self._opened().parked
+
     # -- positions -------------------------------------------------------------------------------
 
     def submit(self, position: Position) -> Submission:
@@ -234,12 +239,13 @@ class Connect:
         when it cannot be opened and :class:`ConsentRequired` without consent.
         """
         from .protocol.driving import Drivable, Drive
+        from .sources import source_of
 
         engine = self._opened()
         decision = engine.view.decide(Purpose.NAVIGATION)
         if not decision.allowed:
             raise ConsentRequired(decision.reason)
-        opened, owns = _source(source)
+        opened, owns = source_of(source)
         if self._submitter is None:
             self._open_submitter()
         submitter = self._submitter
@@ -372,15 +378,6 @@ class Connect:
         self._inherited, self._engine = self._engine, None  # kept referenced, never used or closed
         self._submitter = None
         self._drives = weakref.WeakSet()
-
-
-def _source(source: LocationSource | str | os.PathLike[str]) -> tuple[LocationSource, bool]:
-    """The source, and whether it is ours to close."""
-    if not isinstance(source, (str, os.PathLike)):
-        return source, False
-    from .sources import open_source
-
-    return open_source(source), True
 
 
 def _reason_of(error: StateError) -> Reason:

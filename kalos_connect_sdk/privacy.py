@@ -111,7 +111,8 @@ class Privacy:
 
 def _report(engine: Engine, days: int, permissions: dict[Purpose, Any]) -> PrivacyReport:
     state, works = engine.state, engine.works
-    state.keep_time(works.usage.settings())
+    if fresh := works.usage.settings():
+        state.keep_time(fresh)
     events = [json.loads(row.body) for row in state.ledger.events()]
     return PrivacyReport(
         days=days,

@@ -92,10 +92,12 @@ class Engine:
     def _open_state(self) -> State:
         parts = self.parts
         directory = StateDirectory.open(parts.app_id, parts.profile, parts.config.state_dir)
-        identity = Identity(directory.slot, lambda: parts.open_vault(directory), self._parked)
+        identity = Identity(directory.slot, lambda: parts.open_vault(directory), lambda: self.parked)
         return State(directory, identity, parts.clock)
 
-    def _parked(self) -> bool:
+    @property
+    def parked(self) -> bool:
+        """Whether the vehicle is known to be parked; unknown and stale are no (R12)."""
         from ..core.prompting import motion
         from ..model.vehicle import Motion
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .nmea import NmeaSource
     from .push import PushSource
 
-__all__ = ["GpxSource", "NmeaSource", "PushSource", "open_source"]
+__all__ = ["GpxSource", "NmeaSource", "PushSource", "open_source", "source_of"]
 
 _SUFFIXES: Final = {".gpx": "gpx", ".nmea": "nmea", ".nma": "nmea", ".log": "nmea"}
 _KNOWN: Final = "gpx:FILE and nmea:FILE"
@@ -43,6 +43,13 @@ def open_source(url: str | os.PathLike[str], *, speed: float | None = None) -> L
         return NmeaSource(path, speed=speed)
     # R10: what was given is not repeated; it may be a coordinate typed into the wrong place.
     raise SourceUnavailable(f"this version has no such source; it knows {_KNOWN}")
+
+
+def source_of(source: LocationSource | str | os.PathLike[str]) -> tuple[LocationSource, bool]:
+    """The source itself, or the one that a URL or a path names; and whether it is the caller's to close."""
+    if isinstance(source, (str, os.PathLike)):
+        return open_source(source), True
+    return source, False
 
 
 def _split(url: str | os.PathLike[str]) -> tuple[str, str]:

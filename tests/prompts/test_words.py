@@ -12,7 +12,18 @@ from pathlib import Path
 import pytest
 from babel.messages.pofile import read_po
 
-from kalos_connect_sdk.prompts.words import DOMAIN, DRAFTS, LOCALES, REVIEWED, Words, translated, words_for
+from kalos_connect_sdk.centre.words import CentreWords
+from kalos_connect_sdk.prompts.catalogue import (
+    DOMAIN,
+    DRAFTS,
+    LOCALES,
+    REVIEWED,
+    direction_of,
+    in_language,
+    labels,
+    translated,
+)
+from kalos_connect_sdk.prompts.words import Words, words_for
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUES = sorted(path.name for path in LOCALES.iterdir())
@@ -28,10 +39,6 @@ def tool():
     return module
 
 
-def labels(words: Words) -> dict[str, str]:
-    return {name: getattr(words, name) for name in Words.__dataclass_fields__ if name != "direction"}
-
-
 def test_every_catalogue_is_either_reviewed_or_a_draft():
     assert sorted([name for name in REVIEWED.values() if name] + list(DRAFTS.values())) == CATALOGUES
 
@@ -45,7 +52,8 @@ def test_no_text_is_missing(tool, name):
     wanted = {message.id for message in tool.template() if message.id}
     assert wanted == set(texts), "run: python tools/catalogues.py"
     assert not [text for text, message in texts.items() if not message.string or message.fuzzy]
-    assert set(labels(Words()).values()) <= wanted, "a label is not marked with N_"
+    for words in (Words(), CentreWords()):
+        assert set(labels(words).values()) <= wanted, "a label is not marked with N_"
 
 
 @pytest.mark.parametrize("name", CATALOGUES)
@@ -61,10 +69,11 @@ def test_what_is_compiled_is_what_was_translated(tool, name):
 
 @pytest.mark.parametrize("tag", ["en", "zh-CN", *DRAFTS])
 def test_labels_keep_their_places_and_fit_a_head_unit(tag):
-    for name, text in labels(words_for(tag)).items():
-        assert set(re.findall(r"{\w+}", text)) == set(re.findall(r"{\w+}", getattr(Words(), name))), name
-        assert len(text) <= (31 if CJK.search(text) else 120), name
-        assert text.strip()
+    for english in (Words(), CentreWords()):
+        for name, text in labels(in_language(english, tag)).items():
+            assert set(re.findall(r"{\w+}", text)) == set(re.findall(r"{\w+}", getattr(english, name))), name
+            assert len(text) <= (31 if CJK.search(text) else 120), name
+            assert text.strip()
 
 
 @pytest.mark.parametrize(
@@ -89,8 +98,10 @@ def test_a_draft_is_used_only_for_exactly_its_language(tag, label):
 
 
 def test_arabic_is_written_from_right_to_left():
-    assert words_for("ar").direction == "rtl"
-    assert {words_for(tag).direction for tag in ("en", "zh-CN", "es", "pt-BR")} == {"ltr"}
+    assert direction_of("ar") == "rtl"
+    assert {direction_of(tag) for tag in ("en", "zh-CN", "es", "pt-BR", "ar-EG", "he")} == {"ltr"}, (
+        "English words otherwise"
+    )
 
 
 def pseudo(text: str) -> str:
@@ -99,6 +110,7 @@ def pseudo(text: str) -> str:
 
 
 def test_a_language_that_is_40_percent_longer_still_fits():
-    for name, text in labels(translated(pseudo, "xx")).items():
-        assert len(text) <= 120, name
-        assert text.format(n=7, last=4)
+    for english in (Words(), CentreWords()):
+        for name, text in labels(translated(english, pseudo)).items():
+            assert len(text) <= 120, name
+            assert text.format(n=7, last=4, date="x", state="x")

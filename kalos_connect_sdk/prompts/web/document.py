@@ -7,6 +7,7 @@ from typing import Final
 
 from ...model.consent import Duration, DurationKind, Precision
 from ...ports import PromptRequest
+from ..catalogue import direction_of
 from ..words import Words, words_for
 from .server import KEY_FIELD
 
@@ -65,7 +66,7 @@ def duration_of(request: PromptRequest, name: str) -> Duration | None:
 def _page(words: Words, locale: str, title: str, theme: str, key: str, body: str, answers: str = "") -> str:
     script = '<script defer src="/prompt.js"></script>' if answers else ""
     return f"""<!doctype html>
-<html lang="{escape(locale)}" dir="{words.direction}" data-theme="{theme}">
+<html lang="{escape(locale)}" dir="{direction_of(locale)}" data-theme="{theme}">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/style.css">{script}</head>
 <body class="prompt" data-key="{escape(key)}" data-gone="{escape(words.closed)}">

@@ -1,0 +1,57 @@
+"""The labels of the consent centre."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from ..prompts.catalogue import N_, in_language
+
+__all__ = ["CentreWords", "centre_words"]
+
+
+@dataclass(frozen=True, slots=True)
+class CentreWords:
+    """One language's labels. ``asked`` takes ``{date}`` and ``{state}``, ``due`` ``{date}``, ``positions`` ``{n}``."""
+
+    title: str = N_("Your location")
+    sharing: str = N_("Location is being sent now.")
+    granted: str = N_("Location is allowed. Nothing is being sent at the moment.")
+    off: str = N_("Location is off. Nothing precise is sent.")
+    deferred: str = N_("Location is off. You can be asked when parked.")
+    denied: str = N_("Location is off: the system or the vehicle does not allow it.")
+    unavailable: str = N_("Location is off: it cannot be used on this device at the moment.")
+    approximate: str = N_("Only your approximate location.")
+    until: str = N_("Until {date}")
+    stop: str = N_("Stop sharing my location")
+    stopped: str = N_("Stopped. Nothing precise leaves this device any more, and what was waiting is gone.")
+    stopping: str = N_("Stopped here. Another program has not let go yet; it goes on in the background.")
+    ask: str = N_("Ask me")
+    last_day: str = N_("Sent in the last 24 hours")
+    last_week: str = N_("Sent in the last 7 days")
+    positions: str = N_("{n} positions")
+    receipts: str = N_("Receipts")
+    no_receipt: str = N_("You were never asked, or never agreed.")
+    rights: str = N_("Your rights")
+    copy: str = N_("Save a copy of everything kept here")
+    delete: str = N_("Have everything deleted")
+    explain: str = N_("Ask how decisions are made")
+    asked: str = N_("Asked on {date}: {state}")
+    due: str = N_("an answer is owed by {date}")
+    pending: str = N_("not yet heard by the service")
+    received: str = N_("received")
+    identity: str = N_("the service has to know who is asking")
+    completed: str = N_("done")
+    refused: str = N_("refused")
+    deletion: str = N_("Deletion")
+    access: str = N_("Access")
+    explanation: str = N_("Explanation")
+    parked_only: str = N_("The rest is shown when parked.")
+    failed: str = N_("That did not work. Please try again.")
+    gone: str = N_("This page is no longer connected.")
+
+
+@cache
+def centre_words(locale: str) -> CentreWords:
+    """The labels for ``locale``; English where there are none."""
+    return in_language(CentreWords(), locale)
