@@ -56,6 +56,9 @@ class CuttingProxy:
         self.cut: Cut | None = None
         self.stalled = threading.Event()
         """While set, connections are taken and nothing is passed."""
+        self.hold = b""
+        """Requests that hold this are read whole (``held``) and passed on only after ``let_go``."""
+        self.held, self.let_go = threading.Event(), threading.Event()
         self.exchanges: list[Exchange] = []
         self._readable = readable
         self._lock = threading.Lock()
@@ -76,7 +79,7 @@ class CuttingProxy:
 
     def __exit__(self, *_: object) -> None:
         self._over = True
-        self.stalled.clear()
+        self.let_go.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -154,6 +157,9 @@ class CuttingProxy:
             with self._lock:
                 self.exchanges.append(exchange)
             cut = self._due(request)
+            if self.hold and self.hold in request:
+                self.held.set()
+                self.let_go.wait(_PATIENCE_S)
             far = self._reach()
             reset = False
             try:
