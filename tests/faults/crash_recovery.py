@@ -108,7 +108,7 @@ def _serve(root: Path, url: str) -> None:
     from kalos_connect_sdk.storage.datakeys import DataKeys
     from kalos_connect_sdk.storage.directory import StateDirectory
 
-    _find_out(root, url, regrant=True)  # everything is imported by now
+    _find_out(root, url, regrant=True, leave=True)  # everything is imported by now, and no thread is left
     slot = StateDirectory.open(APP, None, root / "state", create=False)
     while head := sys.stdin.buffer.read(_LENGTH.size):
         tree, regrant = pickle.loads(sys.stdin.buffer.read(_LENGTH.unpack(head)[0]))
@@ -135,12 +135,12 @@ def _serve(root: Path, url: str) -> None:
     DataKeys.choose(slot, "kernel").remove()
 
 
-def _find_out(root: Path, url: str, *, regrant: bool) -> Facts:
+def _find_out(root: Path, url: str, *, regrant: bool, reboot: bool = True, leave: bool = False) -> Facts:
     from kalos_connect_sdk.model.consent import Purpose
 
     facts = Facts()
     try:
-        connect = facade(root, url, reboot=True)
+        connect = facade(root, url, reboot=reboot)
         permission = connect.permission()  # the very first answer counts
         facts.granted, facts.reason = permission.epoch or 0 if permission.granted else 0, permission.reason.name
         engine = connect._opened()
@@ -160,6 +160,9 @@ def _find_out(root: Path, url: str, *, regrant: bool) -> Facts:
         if regrant and not facts.granted:
             again = connect.request_permission(user_action=True)
             facts.again = again.epoch or 0 if again.granted else 0
+        if leave:
+            connect.withdraw()
+            connect.close()
     except Exception as error:
         facts.error = f"{type(error).__name__}: {error}"
     return facts

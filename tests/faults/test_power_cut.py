@@ -1,7 +1,8 @@
 """R5: a power cut at any moment, with any part of what was not synced lost, torn or reordered.
 
 The writes of real runs are recorded with strace; every state that a cut may leave is laid out again and opened by a
-fresh process in a new boot, with RAM empty. Here a fixed part of them is tried; ``KALOS_SWEEP=full`` tries all.
+fresh process in a new boot, with RAM empty. Here a fixed part of them is tried; ``KALOS_SWEEP=full`` tries all, ``KALOS_SWEEP=1000`` so many
+of each run.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from kalos_connect_sdk.storage.datakeys import DataKeys
 from kalos_connect_sdk.storage.directory import StateDirectory
 from kalos_connect_sdk.testing import ServiceEmulator
 
-FULL = os.environ.get("KALOS_SWEEP") == "full"
+SWEEP = os.environ.get("KALOS_SWEEP", "")
+FULL = SWEEP == "full" or SWEEP.isdecimal()
 STORY = Path(__file__).with_name("drive_to_record.py")
 ACTIVE = ("given", "renewed")
 
@@ -136,9 +138,10 @@ def _withdrawn(told: list[str], facts: Facts) -> list[int]:
 
 def sample(recording: Recording, share: int, limit: int) -> list[CrashState]:
     """All states, or of a fixed part of the moments, those around each mark included, at most ``limit``."""
-    if FULL:
-        return list(crash_states(recording))
     chance = random.Random(20270504)
+    if FULL:
+        states = list(crash_states(recording))
+        return states if SWEEP == "full" else chance.sample(states, min(int(SWEEP), len(states)))
     count = len(recording.operations)
     moments = set(chance.sample(range(count + 1), count // share))
     for i, operation in enumerate(recording.operations):
