@@ -297,9 +297,13 @@ class Connect:
 
     def doctor(self) -> list[dict[str, Any]]:
         """What is usable here: rows of ``name``, ``ok``, ``detail``, ``advice``."""
-        from .protocol.evidence import diagnose
+        from .protocol.evidence import diagnose, refused
 
-        return diagnose(self._opened())
+        try:
+            engine = self._opened()
+        except StateError as error:
+            return refused(error, self.config)
+        return diagnose(engine)
 
     @property
     def state_path(self) -> Path:

@@ -124,6 +124,8 @@ class Ending:
             if cause.event is Event.WITHDRAW:
                 state.page.count_withdrawal(purpose)  # voids an Allow that is on its way (R11)
                 epoch = max(state.page.granted(purpose), epoch)
+                if purpose is Purpose.NAVIGATION and state.unreadable is Reason.STATE_UNREADABLE:
+                    epoch = max(epoch, state.keys.epoch())  # page and ledger may both be unreadable; the key is there
             elif not record.status.active:
                 continue
             due[purpose] = epoch
@@ -136,7 +138,7 @@ class Ending:
             tally.tombstones_durable = on_disk and tally.tombstones_durable
             try:
                 state.keys.raise_counter(purpose, epoch)
-            except StorageFailure:
+            except StateError:
                 tally.still("the counter in RAM")
         return due
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ..config import Config
 from ..core.prompting import motion
-from ..core.record import Receipt, attach_signature, render, signing_bytes, split_grants
-from ..errors import KalosConnectError, VaultUnavailable
+from ..core.record import Receipt, attach_signature, notice_message, render, signing_bytes, split_grants
+from ..crypto.encoding import unb64
+from ..crypto.sign import verify
+from ..errors import KalosConnectError, StateError, VaultUnavailable
 from ..model.consent import Purpose
 from ..model.decision import Reason
+from ..storage.ledger import NoticeRow
 from .engine import Engine
 from .pseudonyms import record_id
 
-__all__ = ["diagnose", "receipts"]
+__all__ = ["diagnose", "receipts", "refused", "signed"]
 
 
 def receipts(engine: Engine) -> list[Receipt]:
@@ -47,6 +51,17 @@ def receipts(engine: Engine) -> list[Receipt]:
     return [receipt for _, receipt in sorted(found, key=lambda pair: pair[0])]
 
 
+def signed(row: NoticeRow) -> bool:
+    """True when a notice is whole: the signature in it is of this record, this notice and this epoch (R8)."""
+    try:
+        body = json.loads(row.body)
+        message = notice_message(row.record_id, row.notice_id, row.epoch)
+        named = (body["notice_id"], body["epoch"]) == (row.notice_id, row.epoch)
+        return named and verify(unb64(body["public_key"]), unb64(body["signature"]), message)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
 _ADVICE = {
     Reason.STATE_UNREADABLE: "keep the state directory for inspection, then run: kalos-connect consent reset",
     Reason.STATE_ROLLED_BACK: "the state was restored from before a withdrawal; run: kalos-connect consent reset",
@@ -78,6 +93,17 @@ def diagnose(engine: Engine) -> list[dict[str, Any]]:
     url = engine.parts.config.service_url
     row("service", bool(url), url or "not configured", "set service_url")
     return rows
+
+
+def refused(error: StateError, config: Config) -> list[dict[str, Any]]:
+    """The same for a state directory that cannot be opened at all: the error says which and what to do."""
+    advice = "nothing is sent; mend what the finding names, or choose another state_dir"
+    url = config.service_url or ""
+    service = {"name": "service", "ok": bool(url), "detail": url or "not configured"}
+    return [
+        {"name": "state", "ok": False, "detail": str(error), "advice": advice},
+        service | {"advice": "" if url else "set service_url"},
+    ]
 
 
 def _reloaded(engine: Engine) -> Any:

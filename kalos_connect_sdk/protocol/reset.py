@@ -6,12 +6,14 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from ..errors import StateError, VaultUnavailable
+from ..errors import StateError, StateUnreadable, VaultUnavailable
 from ..model.consent import Purpose
-from ..storage.ledger import Ledger, NoticeRow
+from ..storage.ledger import NAME, Ledger, NoticeRow
 from ..storage.page import Page
+from ..storage.salvage import readable_notices
 from .ending import CAUSES
 from .engine import Engine
+from .evidence import signed
 from .rights import PREFIX
 from .state import State
 
@@ -23,7 +25,7 @@ def reset(engine: Engine) -> None:
     state = engine.state
     engine.ending.end(list(Purpose), CAUSES["subject"], 5.0)
     notices, requests = _pending(engine), _requests(engine)
-    highest = {purpose: _highest(engine, purpose) for purpose in Purpose}
+    highest = {purpose: _highest(engine, purpose, notices) for purpose in Purpose}
     stamp = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%dT%H%M%S")
     if not state.page.intact():
         state.page = Page.renew(state.directory, stamp, highest)
@@ -31,7 +33,7 @@ def reset(engine: Engine) -> None:
         if epoch:
             state.page.set_granted(purpose, epoch)
             state.page.end(purpose, epoch)
-            state.keys.raise_counter(purpose, epoch)
+            _count_in_ram(engine, purpose, epoch)
     _begin_anew(state, stamp, notices, requests)
     _raise_vault(state, highest)
     engine.ending.unfinished.clear()
@@ -73,12 +75,14 @@ def _raise_vault(state: State, ended: Mapping[Purpose, int]) -> None:
 
 
 def _pending(engine: Engine) -> list[NoticeRow]:
+    """Every notice that can still be read: all that was granted is over now. Of a damaged ledger, the signed rows."""
+    state = engine.state
     try:
-        rows = engine.state.ledger.notices()
-        due = [row for row in rows if row.awake or engine.state.page.ended(row.purpose, row.epoch)]
-        return [row._replace(awake=True, withdrawn_at=row.withdrawn_at or engine.state.stamp()) for row in due]
+        rows = state.ledger.notices()
+        state.ledger.events()  # as a whole, or row by row
     except StateError:
-        return []  # the ledger cannot be read at all: its archive keeps what it holds
+        rows = [row for row in readable_notices(state.directory.path / NAME) if signed(row)]
+    return [row._replace(awake=True, withdrawn_at=row.withdrawn_at or state.stamp()) for row in rows]
 
 
 def _requests(engine: Engine) -> dict[str, str]:
@@ -88,10 +92,25 @@ def _requests(engine: Engine) -> dict[str, str]:
         return {}
 
 
-def _highest(engine: Engine, purpose: Purpose) -> int:
+def _count_in_ram(engine: Engine, purpose: Purpose, epoch: int) -> None:
+    """The counter in RAM; an entry that is not ours makes way, and one out of reach leaves it to page and vault."""
+    keys = engine.state.keys
+    try:
+        try:
+            keys.raise_counter(purpose, epoch)
+        except StateUnreadable:
+            keys.remove()
+            keys.raise_counter(purpose, epoch)
+    except StateError:
+        return
+
+
+def _highest(engine: Engine, purpose: Purpose, notices: list[NoticeRow]) -> int:
     state = engine.state
     try:
         ended = state.page.highest_ended(purpose)
     except StateError:
         ended = 0
-    return max(ended, state.page.granted(purpose), state.snapshot.records[purpose].epoch, state.snapshot.floor[purpose])
+    known = [ended, state.page.granted(purpose), state.snapshot.records[purpose].epoch, state.snapshot.floor[purpose]]
+    known += [row.epoch for row in notices if row.purpose is purpose]
+    return max(*known, state.keys.epoch() if purpose is Purpose.NAVIGATION else 0)

@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..core.canonical import canonical
 from ..crypto.encoding import b64, unb64
@@ -64,15 +65,18 @@ class Secret:
 
     def to_bytes(self) -> bytes:
         """For the vault."""
-        return canonical(
-            {
-                "v": 1,
-                "signing": b64(self.signing.to_bytes()),
-                "authentication": b64(self.authentication),
-                "tokens": dict(self.tokens),
-                "counters": {purpose.value: count for purpose, count in self.counters.items()},
-            }
-        )
+        document: dict[str, Any] = {
+            "v": 1,
+            "signing": b64(self.signing.to_bytes()),
+            "authentication": b64(self.authentication),
+            "tokens": dict(self.tokens),
+            "counters": {purpose.value: count for purpose, count in self.counters.items()},
+        }
+        return canonical({**document, "check": b64(self._check(document))})
+
+    def _check(self, document: Mapping[str, Any]) -> bytes:
+        """R8: a flipped bit in another key, a token or a counter is damage, not another identity."""
+        return mac(self.authentication, b"kalos-connect secret" + canonical(document))
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> Secret:
@@ -80,17 +84,19 @@ class Secret:
         secret: Secret | None = None
         try:
             document = json.loads(stored)
+            check = unb64(document.pop("check"))
             if document["v"] == 1:
-                secret = cls(
+                found = cls(
                     SigningKey.from_bytes(unb64(document["signing"])),
                     _of_length(unb64(document["authentication"])),
                     {str(key): str(value) for key, value in document["tokens"].items()},
                     {Purpose(key): _epoch(value) for key, value in document["counters"].items()},
                 )
+                secret = found if same(check, found._check(document)) else None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
         if secret is None:
-            raise VaultUnavailable("the vault's entry is not readable by this version; see kalos-connect doctor")
+            raise VaultUnavailable("the vault's entry is damaged or not of this version; see kalos-connect doctor")
         return secret
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, NoReturn
 
 from ..errors import StateUnreadable
 from ..model.consent import Purpose
 from ..storage.directory import StateDirectory
 from ..storage.failure import StorageFailure
+from ..storage.ledger import NAME as LEDGER
 from ..storage.ledger import Ledger
+from ..storage.page import NAME as PAGE
 from ..storage.page import Page
 
 __all__ = ["UnreadableLedger", "open_ledger", "open_page"]
@@ -25,8 +28,11 @@ def open_ledger(directory: StateDirectory) -> Ledger | UnreadableLedger:
 
 
 def open_page(directory: StateDirectory) -> Page:
-    """The page; a stand-in, on which everything has ended, when the file is not one."""
+    """The page; a stand-in, on which everything has ended, when the file is not one, and when it is gone from beside a
+    ledger: a tombstone may have stood on it alone (R5)."""
     try:
+        if not os.path.lexists(directory.path / PAGE) and os.path.lexists(directory.path / LEDGER):
+            return Page.stand_in(directory)
         return Page.open(directory)
     except StateUnreadable:
         return Page.stand_in(directory)
@@ -39,6 +45,10 @@ class UnreadableLedger:
 
     def __init__(self, problem: str) -> None:
         self._problem = problem
+
+    def in_place(self) -> bool:
+        """It is refused as it stands."""
+        return True
 
     def events(self, after_seq: int = 0) -> NoReturn:
         """Raises :class:`StateUnreadable`."""

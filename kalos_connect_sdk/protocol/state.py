@@ -24,7 +24,7 @@ from ..errors import StateError, StateUnreadable, VaultUnavailable
 from ..model.consent import GrantTerms, Purpose, RecordState
 from ..model.decision import Reason
 from ..ports import Clock
-from ..storage.datakeys import DataKeys
+from ..storage.datakeys import DataKeys, RamState
 from ..storage.directory import StateDirectory
 from ..storage.failure import StorageFailure
 from ..storage.ledger import NewEvent, NoticeRow
@@ -101,17 +101,19 @@ class State:
         version = self.page.version
         self.unreadable = None
         self.problem = ""
+        ram: RamState | None = None
         try:
             self._read_events()
             if not self.page.intact():
                 raise StateUnreadable("the page of tombstones is damaged")
+            ram = self.keys.read()
         except (BrokenChain, MalformedEvent):
             self._lock_out("the ledger's history does not verify")
         except StateError as error:
             self._lock_out(str(error))
         if self.unreadable is None and any(record.status.active for record in self._records.values()):
             self._authenticate(ask_vault)
-        self.snapshot = self._publish(version)
+        self.snapshot = self._publish(version, ram)
         return self.snapshot
 
     def _lock_out(self, problem: str, reason: Reason = Reason.STATE_UNREADABLE) -> None:
@@ -167,8 +169,7 @@ class State:
             and self._authentic_epoch[purpose] != record.epoch
         )
 
-    def _publish(self, version: int | None = None) -> Snapshot:
-        ram = self.keys.read()
+    def _publish(self, version: int | None = None, ram: RamState | None = None) -> Snapshot:
         floor: dict[Purpose, int] = {}
         for purpose in Purpose:
             in_ram = ram.counters.get(purpose, 0) if ram else 0
@@ -362,6 +363,8 @@ class State:
 
     def keep_time(self, settings: Mapping[str, str | None] | None = None) -> None:
         """Remember how late it is, so that a clock turned back after a power cut wins little (R13)."""
+        if self.unreadable is Reason.STATE_UNREADABLE:
+            return  # R8: kept as it is
         try:
             self.commit(meta=settings)
         except StateError:

@@ -152,7 +152,10 @@ class Watcher:
     def _judge(self, now: float) -> None:
         for purpose in Purpose:
             if self._state.snapshot.records[purpose].status.active:
-                self._end_if_over(purpose, self._view.decide(purpose))
+                decision = self._view.decide(purpose)
+                if decision.reason is Reason.STATE_UNREADABLE:
+                    self._cut()
+                self._end_if_over(purpose, decision)
         if self._subscribers:
             self._compare()
         if self._driving():

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
-from ..errors import StateUnreadable
+from ..errors import StateError, StateUnreadable
 from ..model.consent import Purpose
 from .directory import StateDirectory
 from .failure import StorageFailure
@@ -114,6 +114,14 @@ class DataKeys:
             if state is not None:
                 return state
         raise StateUnreadable(f"the entry of the data keys in {self.location} is not ours; it is kept")
+
+    def epoch(self) -> int:
+        """The highest epoch the entry knows of navigation, given or ended; 0 when there is none to be read."""
+        try:
+            state = self.read()
+        except StateError:
+            return 0
+        return 0 if state is None else max(state.epoch, state.counters[Purpose.NAVIGATION])
 
     def raise_counter(self, purpose: Purpose, epoch: int) -> None:
         """Remember that ``epoch`` has ended (R7); an entry that knows a higher one stays as it is.

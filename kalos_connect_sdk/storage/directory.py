@@ -125,6 +125,12 @@ class StateDirectory:
                 continue
             except FileNotFoundError:
                 return None
+            except PermissionError:  # a directory, or a file of someone else's: neither can be linked
+                if os.path.lexists(target):
+                    continue
+                failure = _renamed(self.path / name, target)
+                if failure is None:
+                    return target
             except OSError as error:
                 failure = cause(error)
             raise StorageFailure(f"{self.path / name} cannot be moved aside: {failure}")
@@ -263,6 +269,14 @@ def _check_directory(path: Path, *, exact: bool) -> None:
         raise StateUnreadable(
             f"{path} is writable by others (mode {mode:04o}); chmod go-w, or choose another state_dir"
         )
+
+
+def _renamed(path: Path, target: Path) -> str | None:
+    try:
+        path.rename(target)
+    except OSError as error:
+        return cause(error)
+    return None
 
 
 def _file_problem(found: os.stat_result) -> str | None:

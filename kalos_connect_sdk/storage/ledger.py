@@ -26,6 +26,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from ..errors import StateError, StateUnreadable
 from ..model.consent import Purpose
+from . import rowsum
 from .directory import StateDirectory, check_private
 from .failure import HeadMoved, StorageFailure, cause
 from .schema import SCHEMA, SCHEMA_VERSION, TABLES
@@ -109,6 +110,14 @@ class Ledger:
         """A new ledger that nobody else sees until :meth:`take_place`. Raises :class:`StorageFailure`."""
         return cls(directory, fresh=True, name=_build(directory))
 
+    def in_place(self) -> bool:
+        """Whether the file that was read last still stands there. Any thread, one system call."""
+        try:
+            found = os.lstat(self._directory.path / NAME)
+        except OSError:
+            return False
+        return self._identity == (found.st_dev, found.st_ino)
+
     def record_id(self, purpose: Purpose) -> str:
         """The random 128-bit pseudonym of the purpose's record, in hex."""
         rows = self._select("SELECT record_id FROM record WHERE purpose = ?", purpose.value)
@@ -127,8 +136,11 @@ class Ledger:
         return {str(key): str(value) for key, value in self._select(query, len(prefix), prefix)}
 
     def events(self, after_seq: int = 0) -> list[EventRow]:
-        """The history after ``after_seq``, in order. ``core.chain`` judges whether it holds together."""
+        """The history after ``after_seq``, in order. ``core.chain`` judges whether it holds together; the rows
+        beside it are judged here. Raises :class:`StateUnreadable`."""
         query = "SELECT seq, body, prev, hash, mac, key_id FROM event WHERE seq > ? ORDER BY seq"
+        if not self._run(rowsum.is_right):
+            raise self._damaged()
         return [EventRow(*row) for row in self._select(query, after_seq)]
 
     def notices(self) -> list[NoticeRow]:
@@ -159,8 +171,11 @@ class Ledger:
         settings = dict(meta or {})
         notices = [(row[0], row.purpose.value, *row[2:]) for row in add_notices]
 
-        def transaction(db: sqlite3.Connection) -> bool:
+        def transaction(db: sqlite3.Connection) -> bool | None:
             db.execute("BEGIN IMMEDIATE")
+            if not rowsum.is_right(db):  # R8: no damage is signed off by the next change
+                db.execute("ROLLBACK")
+                return None
             head = db.execute("SELECT hash FROM event ORDER BY seq DESC LIMIT 1").fetchone()
             if events and head is not None and head[0] != events[0].prev:
                 db.execute("ROLLBACK")
@@ -175,10 +190,14 @@ class Ledger:
             _each(db, "DELETE FROM notice WHERE notice_id = ?", delete_notices)
             _each(db, "DELETE FROM meta WHERE key = ?", settings)
             db.executemany("INSERT INTO meta VALUES (?, ?)", [pair for pair in settings.items() if pair[1] is not None])
+            rowsum.write(db)
             db.execute("COMMIT")
             return True
 
-        if not self._run(transaction):
+        done = self._run(transaction)
+        if done is None:
+            raise self._damaged()
+        if not done:
             raise HeadMoved("another process extended the history first")
 
     def take_place(self, stamp: str) -> Path | None:
@@ -297,7 +316,7 @@ def _problem(db: sqlite3.Connection) -> str | None:
     found = set(db.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
     if version != SCHEMA_VERSION or found != TABLES:
         return "is not a ledger; keep it and call reset()"
-    if db.execute("PRAGMA integrity_check(1)").fetchall() != [("ok",)]:
+    if db.execute("PRAGMA integrity_check(1)").fetchall() != [("ok",)] or not rowsum.is_right(db):
         return "is damaged; keep it and call reset()"
     return None
 
@@ -330,6 +349,7 @@ def _build(directory: StateDirectory) -> str:
             db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
             records = [(purpose.value, os.urandom(16).hex()) for purpose in Purpose]
             db.executemany("INSERT INTO record VALUES (?, ?)", records)
+            rowsum.write(db)
         finally:
             db.close()
         os.fsync(fd)
