@@ -22,7 +22,13 @@ _ROWS: Final = (
 
 
 def is_right(db: sqlite3.Connection) -> bool:
-    """True when the rows are those that were last committed. Raises ``sqlite3.Error``."""
+    """True when the rows are those that were last committed, all read at one moment. Raises ``sqlite3.Error``, and may
+    leave a transaction open then."""
+    if not db.in_transaction:
+        db.execute("BEGIN")  # else another process commits between two of the queries
+        right = is_right(db)
+        db.execute("ROLLBACK")
+        return right
     found = db.execute("SELECT value FROM meta WHERE key = ?", (_KEY,)).fetchone()
     return found is not None and bool(found[0] == _sum(db))
 

@@ -355,3 +355,27 @@ def test_the_columns_above_are_all_there_are(bench: Callable[[str], Bench]) -> N
         found = {table: [row[1] for row in database.execute(f"PRAGMA table_info({table})")] for table in tables}
     assert found == COLUMNS
     assert set(Purpose) == {NAVIGATION, Purpose.CROSS_BORDER_TRANSFER}
+
+
+@pytest.mark.fault(12)
+def test_r8_rows_that_another_process_changes_meanwhile_are_no_damage(bench: Callable[[str], Bench]) -> None:
+    """The sum and what it covers are read at one moment: a commit between two of the queries changes nothing."""
+    path = bench("given").leaf / "ledger.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as reading, closing(sqlite3.connect(path)) as writing:
+        queries: list[str] = []
+        refused: list[str] = []
+
+        def commit_between(statement: str) -> None:
+            queries.append(statement)
+            if "FROM notice" in statement:
+                try:
+                    writing.execute("PRAGMA busy_timeout = 0")
+                    writing.execute("UPDATE meta SET value = value || 'x' WHERE key = 'ram'")
+                    writing.commit()
+                except sqlite3.OperationalError as error:
+                    refused.append(str(error))
+
+        reading.set_trace_callback(commit_between)
+        assert rowsum.is_right(reading)
+        reading.set_trace_callback(None)
+        assert refused and queries[0] == "BEGIN", "the other waits for its turn"
