@@ -202,7 +202,8 @@ class Ending:
             lease = barrier.exclusive(max(0.0, deadline - time.monotonic()))
         if lease is None:
             tally.holders = barrier.holders()
-            tally.still("waiting for the named programs to let go, then erasing the buffered positions")
+            who = "the named programs" if tally.holders else "a program that cannot be named from this container"
+            tally.still(f"waiting for {who} to let go, then erasing the buffered positions")
             return
         self._erase(due, cause, lease, tally)
 
