@@ -139,7 +139,7 @@ def _check(name: str, value: Any) -> Any:
         return None
     if name in ("state_dir", "ca_bundle", "enrolment_token_file"):
         return _path(name, value)
-    if not isinstance(value, str) or not value or any(ord(letter) < 32 for letter in value):
+    if not isinstance(value, str) or not value or not value.isprintable():
         raise ConfigError(f"{name} must be text without control characters")
     if name == "service_url":
         origin_of(value)
@@ -165,8 +165,8 @@ def _check(name: str, value: Any) -> Any:
 def _path(name: str, value: Any) -> str:
     """The absolute path that ``value`` names."""
     text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
-    if not isinstance(text, str) or not text or any(ord(letter) < 32 for letter in text):
-        raise ConfigError(f"{name} must be a path")
+    if not isinstance(text, str) or not text or not text.isprintable():  # R10: paths stand in errors
+        raise ConfigError(f"{name} must be a path without control characters")
     path = None
     try:
         path = Path(text).expanduser().absolute()

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .config import Config
 from .core.gate import clear_place
@@ -103,6 +103,9 @@ class Connect:
 
     def __repr__(self) -> str:
         return f"<Connect {self._parts.app_id}>"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a Connect belongs to its process: it cannot be pickled or copied")
 
     # -- consent ---------------------------------------------------------------------------------
 

@@ -60,9 +60,9 @@ def _binary(value: float, name: str) -> Iterable[tuple[str, bytes]]:
             raw |= {struct.pack(order + "i", number) for order in "<>"}
     for each in raw:
         yield f"{name} in {len(each)} bytes", each
+        yield f"{name} in hex", each.hex().encode()
+        yield f"{name} in hex", each.hex().upper().encode()
         if len(each) == 8:
-            yield f"{name} in hex", each.hex().encode()
-            yield f"{name} in hex", each.hex().upper().encode()
             for dress in _base64(each):
                 yield f"{name} in bytes, base64", dress
 
@@ -109,12 +109,6 @@ class Canaries:
         self._names: dict[bytes, str] = {}
         for name, needle in itertools.chain(*needles):
             self._names.setdefault(needle, name)
-        # A scaled integer inside a longer run of digits counts; a decimal number must not begin in the middle of one.
-        parts = [
-            (rb"(?<![\d.])" if re.fullmatch(rb"\d+\.\d+", needle) else b"") + re.escape(needle)
-            for needle in sorted(self._names, key=len, reverse=True)
-        ]
-        self._search = re.compile(b"|".join(parts))
 
     def __len__(self) -> int:
         return len(self._names)
@@ -128,7 +122,7 @@ class Canaries:
     def found_in(self, text: bytes | str) -> list[str]:
         """The names of the canaries in ``text``, without repetition."""
         data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-        return sorted({self._names[match[0]] for match in self._search.finditer(data)})
+        return sorted({name for needle, name in self._names.items() if needle in data and _begins(needle, data)})
 
     def found_below(self, folder: Path) -> dict[str, list[str]]:
         """path -> findings, in names, contents, link targets and extended attributes of everything below ``folder``."""
@@ -142,6 +136,12 @@ class Canaries:
             if names := self.found_in(text):
                 found[str(path.relative_to(folder))] = names
         return found
+
+
+def _begins(needle: bytes, data: bytes) -> bool:
+    """A scaled integer inside a longer run of digits counts; a decimal number must not begin in the middle of one."""
+    decimal = re.fullmatch(rb"\d+\.\d+", needle)
+    return decimal is None or re.search(rb"(?<![\d.])" + re.escape(needle), data) is not None
 
 
 HERE = position(LATITUDE, LONGITUDE)
