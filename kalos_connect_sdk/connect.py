@@ -156,13 +156,13 @@ class Connect:
         no prompt. When it returns with ``complete``, no precise position leaves any more and what was buffered
         is gone. ``timeout_s``: how long to wait for other programs to let go; the report names those that did not.
         """
+        purposes = list(Purpose) if purpose is None else [purpose]
         try:
             engine = self._opened(even_closed=True)
         except StateError as error:
-            return WithdrawalReport(
-                complete=False, durable=False, remaining=(str(error),), detail="Nothing is sent; it is not recorded."
-            )
-        purposes = list(Purpose) if purpose is None else [purpose]
+            from .protocol.unopened import withdraw_unopened
+
+            return withdraw_unopened(self._parts, purposes, str(error))
         report = engine.withdraw(purposes, timeout_s)
         if Purpose.NAVIGATION in purposes and self._submitter is not None:
             self._submitter.forget()

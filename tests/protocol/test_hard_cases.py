@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -686,3 +687,20 @@ def test_a_job_that_comes_as_a_worker_ends_is_answered():
     finally:
         worker.go.set()
         worker.stop()
+
+
+@pytest.mark.fault(20)
+def test_r11_a_withdrawal_beside_a_program_that_keeps_the_ledger_locked_is_durable(make, service, tmp_path):
+    connect = make()
+    granted(connect)
+    connect.close()
+    (path,) = (tmp_path / "state").glob("*/*/ledger.db")
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    report = make().withdraw()
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert not report.complete and report.durable and report.remaining
+    again = make()
+    assert not again.permission().granted
+    assert again.wait_for_notices(10) and [entry["epoch"] for entry in service.withdrawals] == [1]
