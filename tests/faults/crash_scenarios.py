@@ -363,6 +363,11 @@ def _recovered(case: Case, wrong: list[str]) -> str:
         wrong.append("positions left on the way")
     if case.result is not None and "raised" in case.result:
         wrong.append(f"opening raised {case.result['raised']}")
+    beside = case.after
+    if beside is not None and beside["complete"] and (beside["keys"] or beside["boxes"]):
+        wrong.append("the other process claims complete, and a key or a box is left")
+    if beside is not None and not beside["durable"]:
+        wrong.append("the other process's withdrawal is not durable")
     return _ended(case, wrong)
 
 

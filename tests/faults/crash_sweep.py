@@ -80,7 +80,7 @@ class Sweep:
 
 def _eligible(fault: str, point: Point, every_call: bool) -> bool:
     """Errors strike what belongs to the device's own state and its network; a kill strikes anywhere."""
-    if fault == "kill":
+    if fault in ("kill", "beside"):
         return every_call or not (point.call == "keyctl" and point.on in _KEY_LOOKS)
     if fault.endswith("ENOSPC") or fault.startswith("dead disk"):
         return _of_the_disk(point) or (point.call in _NEEDS_SPACE and not point.on.startswith("/"))
@@ -112,7 +112,10 @@ class Runner:
         bench.restore(self.state)
         bench.service.ask("fresh")
         pid, reading, writing = bench.fork(lambda car, say: self._live(car, say, calls))
-        tap = Tap(pid, _striker(fault, target), writing, str(bench.root))
+        at = _striker(fault, target)
+        if fault == "beside":
+            at = lambda call: (lambda: self._withdraw_beside(case)) if call.point == target else None  # noqa: E731
+        tap = Tap(pid, at, writing, str(bench.root))
         if scenario.service == "away" and self.scenario.prepare is not None:
             bench.service.ask("away")
         tap.serve()
@@ -130,6 +133,16 @@ class Runner:
                 case.after = one
         self._look(case)
         return case, tap.points
+
+    def _withdraw_beside(self, case: Case) -> str:
+        """While one process stands still in its recovery, another withdraws; then the first is killed."""
+
+        def withdraw(car: Car, say: Callable[[Any], None]) -> None:
+            report = car.make().withdraw(timeout_s=0.5)
+            say({"complete": report.complete, "durable": report.durable, "holders": len(report.holders)})
+
+        case.after = {**self.bench.run(withdraw)[0], **self.bench.standing()}
+        return "kill"
 
     def _live(self, car: Car, say: Callable[[Any], None], calls: Iterable[str] | None) -> None:
         scenario = self.scenario
@@ -246,7 +259,7 @@ def run_sweep(
     """Every point (or a seeded ``sample`` of the first ones) of ``scenario`` under ``fault``."""
     started = time.monotonic()
     runner = Runner(bench, scenario) if runner is None else runner
-    calls = None if every_call else CHANGES if fault == "kill" else CHANGES | LOOKS
+    calls = None if every_call else CHANGES if fault in ("kill", "beside") else CHANGES | LOOKS
     done = Sweep(scenario.name, fault + (", every call" if every_call else ""))
     known: dict[Point, None] = {}
 
@@ -285,7 +298,7 @@ def run_sweep(
     return done
 
 
-def recoveries(bench: Bench, sample: int | None, seed: int, keep: Any, first: int) -> list[Sweep]:
+def recoveries(bench: Bench, sample: int | None, seed: int, keep: Any, first: int, fault: str = "kill") -> list[Sweep]:
     """Kill the recovery of a crashed withdrawal, too: the outcome is that of an undisturbed recovery."""
     scenario = SCENARIOS["withdraw-offline"]
     runner = Runner(bench, scenario)
@@ -311,8 +324,10 @@ def recoveries(bench: Bench, sample: int | None, seed: int, keep: Any, first: in
         again.bench, again.scenario, again.state, again.base = bench, RECOVER, state, runner.base
         case, _ = again.case("none", None, CHANGES)
         outcome, _ = judge(RECOVER, case)
-        sweep = run_sweep(bench, RECOVER, "kill", sample=sample, seed=seed, keep=keep, runner=again, expect=outcome)
-        sweep.scenario = f"recover, withdrawal killed at {target}"
+        sweep = run_sweep(bench, RECOVER, fault, sample=sample, seed=seed, keep=keep, runner=again, expect=outcome)
+        sweep.scenario = (
+            f"{'recover' if fault == 'kill' else 'withdraw beside a recovery'}, withdrawal killed at {target}"
+        )
         sweeps.append(sweep)
     return sweeps
 
@@ -339,7 +354,7 @@ def main(arguments: list[str] | None = None) -> int:
     if problem is not None:
         print(problem)
         return 2
-    names = chosen.scenarios or [*SCENARIOS, "recover"]
+    names = chosen.scenarios or [*SCENARIOS, "recover", "beside"]
     faults = ["dead disk, EIO" if name == "dead disk" else name for name in chosen.faults.split(",")]
     kept: list[dict[str, Any]] = []
 
@@ -352,8 +367,9 @@ def main(arguments: list[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="kalos-crash-") as folder:
             bench = Bench(Path(folder), vault=scenario.vault, place=scenario.place)
             try:
-                if name == "recover":
-                    sweeps += recoveries(bench, chosen.sample, chosen.seed, keep, chosen.first)
+                if name in ("recover", "beside"):
+                    fault = "kill" if name == "recover" else "beside"
+                    sweeps += recoveries(bench, chosen.sample, chosen.seed, keep, chosen.first, fault)
                     _tell(sweeps)
                     continue
                 for fault in faults:
