@@ -160,6 +160,7 @@ def test_a_redirect_is_never_followed(door: Door, status: int) -> None:
         assert other.connections == 0
 
 
+@pytest.mark.fault(35)
 def test_proxy_and_netrc_variables_are_ignored(door: Door, monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     with open(f"{tmp_path}/netrc", "w") as file:
         file.write("machine 127.0.0.1 login u password hunter2\ndefault login u password hunter2\n")

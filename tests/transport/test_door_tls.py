@@ -99,6 +99,7 @@ def test_a_ca_bundle_that_cannot_be_used_is_a_configuration_error(tmp_path: obje
     assert caught.value.__context__ is None
 
 
+@pytest.mark.fault(35)
 def test_the_environment_names_neither_authorities_nor_a_key_log(
     authority: trustme.CA, ca_bundle: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
