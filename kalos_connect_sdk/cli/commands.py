@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from ..prompts.plain import printable
 from .opening import ANSWERS
 
 if TYPE_CHECKING:
@@ -13,7 +14,14 @@ if TYPE_CHECKING:
 else:
     Commands = Any
 
-__all__ = ["Commands", "answerable", "command", "speed"]
+__all__ = ["Commands", "Parser", "answerable", "command", "speed"]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints steer no terminal, whatever was typed."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
 
 
 def command(

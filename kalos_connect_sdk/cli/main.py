@@ -16,6 +16,7 @@ from typing import Final
 from ..errors import ConsentRequired, KalosConnectError, VaultUnavailable
 from ..prompts.plain import printable
 from . import consent, demo, doctor, privacy, route, serve, status, stream
+from .commands import Parser
 from .exits import Exit, exit_for_error
 from .opening import DEFAULT_APP
 from .output import describe
@@ -76,7 +77,7 @@ def _sentence(error: KalosConnectError) -> str:
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
     common = _common()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="kalos-connect",
         description="Location consent: ask, stream, withdraw, verify. Precise location leaves only while consent is"
         " active.",

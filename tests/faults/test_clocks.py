@@ -6,15 +6,23 @@ seconds. Then real processes: wall clocks through libfaketime, boot times throug
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
+import socket
+import ssl
+import subprocess
+import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trustme
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -25,7 +33,7 @@ from kalos_connect_sdk.model.timing import ClockReading
 from kalos_connect_sdk.protocol.timekeeping import Timekeeper
 from kalos_connect_sdk.storage.datakeys import DataKeys
 from kalos_connect_sdk.storage.directory import StateDirectory
-from kalos_connect_sdk.testing import FakeClock, FakeVehicle, ScriptedPrompter
+from kalos_connect_sdk.testing import FakeClock, FakeVehicle, ScriptedPrompter, ServiceEmulator
 
 ROOT = Path(__file__).resolve().parents[2]
 MAY_NOT_SKIP = os.environ.get("KALOS_TESTS_MUST_RUN") == "1"
@@ -66,7 +74,7 @@ class ClocksBeforeAnApp(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="kalos-clocks-", dir=RAM))
         self.connect: Connect | None = None
 
-    @initialize(wall=walls)
+    @initialize(wall=st.one_of(st.just(GOOD), st.just(GOOD), walls))
     def starts(self, wall: datetime) -> None:
         self.clock = FakeClock(wall)
         self.vehicle = FakeVehicle(parked=True)
@@ -155,6 +163,13 @@ class ClocksBeforeAnApp(RuleBasedStateMachine):
         self.rebooted = False
         self.told = False
 
+    @rule(kind=st.sampled_from(sorted(LIMITS)), wall=walls, seconds=spans)
+    def grants_under_a_clock_that_jumps(self, kind: str, wall: datetime, seconds: float) -> None:
+        self.grants(kind)
+        self.is_set(wall)
+        self.r13_the_answer_is_within_what_truly_passed()
+        self.runs(seconds)
+
     @precondition(lambda self: self.kind is not None)
     @rule()
     def withdraws(self) -> None:
@@ -207,7 +222,7 @@ def test_r13_no_clock_lengthens_ends_or_poisons_a_grant() -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
     steps = settings(
-        max_examples=4000 if FULL else 25,
+        max_examples=4000 if FULL else 40,
         stateful_step_count=20,
         derandomize=not FULL,
         database=None,
@@ -262,3 +277,172 @@ def test_r13_a_thread_that_asks_does_not_undo_what_authenticated_time_said() -> 
     keeper.now()
     assert done.wait(10)
     assert keeper.now().confirmed and abs(keeper.now().wall_s - told) < 60
+
+
+# -- real processes: libfaketime for the wall, a time namespace for the boot time --------------------
+
+_SHIPPED = [Path(folder) / "libfaketime/vendor/libfaketime/src/libfaketime.so.1" for folder in sys.path]
+LIBRARY = next((path for path in _SHIPPED if path.exists()), Path("absent"))
+PROGRAM = r"""
+import json, sys
+from kalos_connect_sdk import AssertedParked, Config, Connect, ConsentRequired, Duration, Position, PromptAnswer
+from kalos_connect_sdk import TransportError
+from kalos_connect_sdk.testing import ScriptedPrompter
+settings, duration, calls = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3:]
+answer = PromptAnswer.allow(Duration.parse(duration))
+with Connect("com.example.clocks", config=Config(**settings), vehicle=AssertedParked("a test bench"),
+             prompter=ScriptedPrompter(answer)) as connect:
+    said = []
+    for call in calls:
+        if call == "ask":
+            found = connect.request_permission(user_action=True)
+        elif call == "look":
+            found = connect.permission()
+        if call in ("ask", "look"):
+            said.append([found.granted, found.reason.name])
+        elif call == "submit":
+            try:
+                said.append(connect.submit(Position(60.0, 24.0)).accepted)
+            except ConsentRequired as error:
+                said.append(error.reason.name)
+        elif call == "flush":
+            try:
+                report = connect.flush()
+                said.append([report.sent, report.remaining])
+            except TransportError as error:
+                said.append(str(error))
+    print(json.dumps(said))
+"""
+
+
+class Unit:
+    """A head unit whose clocks are told what to say; every run is a program of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings: dict[str, Any] = {"state_dir": f"{folder}/state", "vault": f"file:{folder}/vault"}
+
+    def run(self, wall: str | None, duration: str, *calls: str, boottime_s: int | None = None) -> list[Any]:
+        """What the program said. ``wall``: as libfaketime reads it; ``boottime_s``: seconds asleep, so to say."""
+        if wall is not None and not LIBRARY.exists():
+            pytest.skip("libfaketime is not installed")
+        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)), TZ="UTC")
+        if wall is not None:
+            environment |= {"LD_PRELOAD": str(LIBRARY), "FAKETIME": wall, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        command = [sys.executable, "-c", PROGRAM, json.dumps(self.settings), duration, *calls]
+        if boottime_s is not None:
+            command = ["unshare", "--time", "--boottime", str(boottime_s), "--fork", *command]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100, check=False)
+        if boottime_s is not None and done.returncode and "unshare" in done.stderr:
+            pytest.skip("this machine has no time namespaces for us")
+        assert done.returncode == 0, done.stderr[-2000:]
+        return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Iterator[Unit]:
+    yield Unit(tmp_path)
+    DataKeys.choose(StateDirectory.open("com.example.clocks", None, f"{tmp_path}/state"), None).remove()
+
+
+@pytest.mark.fault(36, 37, 38)
+def test_r13_real_programs_in_1970_in_2099_and_back(unit: Unit) -> None:
+    yes, untrusted = [True, "ALLOWED"], [False, "CLOCK_UNTRUSTED"]
+    assert unit.run("@1970-01-02 00:00:00", "2-days", "ask") == [untrusted], "a grant that can end needs a clock"
+    assert unit.run("@1970-01-02 00:00:00", "this-drive", "ask", "submit") == [yes, True], "this drive needs none"
+    assert unit.run("@2027-05-04 12:00:00", "2-days", "look") == [yes]
+    assert unit.run("@2099-06-01 00:00:00", "2-days", "look") == [yes]
+
+
+@pytest.mark.fault(37, 38)
+def test_r13_one_boot_to_2099_and_back_neither_expires_nor_lengthens(unit: Unit) -> None:
+    yes = [True, "ALLOWED"]
+    assert unit.run("@2027-05-04 12:00:00", "2-days", "ask") == [yes]
+    for wall in ("@2099-06-01 00:00:00", "@1970-01-02 00:00:00", "@2027-05-01 12:00:00", "@2027-05-08 12:00:00"):
+        assert unit.run(wall, "2-days", "look") == [yes], wall
+
+
+@pytest.mark.once
+@pytest.mark.fault(37, 38, 39)
+def test_r13_a_real_suspend_counts_whatever_the_wall_clock_says(unit: Unit) -> None:
+    assert unit.run("@2027-05-04 12:00:00", "2-days", "ask", boottime_s=0) == [[True, "ALLOWED"]]
+    almost, over = 2 * 86_400 - 3600, 2 * 86_400 + 60
+    assert unit.run("@2027-05-04 12:00:00", "2-days", "look", boottime_s=almost) == [[True, "ALLOWED"]]
+    assert unit.run("@1970-01-02 00:00:00", "2-days", "look", "submit", boottime_s=over) == [
+        [False, "EXPIRED"],
+        "EXPIRED",
+    ]
+    for wall in ("@2027-05-04 12:00:00", "@2099-06-01 00:00:00"):
+        assert unit.run(wall, "2-days", "look", boottime_s=0)[0][0] is False, "expired stays expired"
+
+
+@pytest.mark.once
+@pytest.mark.fault(39)
+def test_r13_a_real_suspend_ends_the_drive(unit: Unit) -> None:
+    assert unit.run(None, "this-drive", "ask", "look", boottime_s=0) == [[True, "ALLOWED"]] * 2
+    assert unit.run(None, "this-drive", "look", boottime_s=30) == [[True, "ALLOWED"]]
+    assert unit.run(None, "this-drive", "look", boottime_s=90) == [[False, "EXPIRED"]]
+
+
+# -- row 36: TLS before the certificate is valid -----------------------------------------------------
+
+
+@pytest.mark.fault(36)
+def test_r10_in_1970_tls_fails_positions_wait_and_no_byte_of_them_leaves(unit: Unit, tmp_path: Path) -> None:
+    """A real service behind real TLS; what it was handed is counted after decryption."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with ServiceEmulator() as service, _Tls(authority, service.url) as front:
+        unit.settings |= {"service_url": front.url, "ca_bundle": str(tmp_path / "ca.pem"), "timeout_s": 5}
+        said = unit.run("@1970-01-02 00:00:00", "this-drive", "ask", "submit", "flush", "look")
+        assert said[:2] == [[True, "ALLOWED"], True]
+        assert "tls certificate" in said[2] and said[3] == [True, "ALLOWED"]
+        assert front.plain == b"" and service.requests == [], "verification is never off"
+        assert unit.run(None, "this-drive", "flush") == [[1, 0]], "when the clock is right they go"
+    assert len(service.positions) == 1
+
+
+class _Tls:
+    """TLS before a plain service on loopback; ``plain``: what clients said once they trusted it."""
+
+    def __init__(self, authority: trustme.CA, url: str) -> None:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost", "127.0.0.1").configure_cert(self._context)
+        self._to = int(url.rsplit(":", 1)[1])
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.plain = b""
+        self._over = False
+
+    def __enter__(self) -> _Tls:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over = True
+        socket.create_connection(self._listener.getsockname()).close()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            if self._over:
+                near.close()
+                return
+            threading.Thread(target=self._carry, args=(near,), daemon=True).start()
+
+    def _carry(self, near: Any) -> None:
+        with near, contextlib.suppress(OSError), self._context.wrap_socket(near, server_side=True) as talk:
+            with socket.create_connection(("127.0.0.1", self._to)) as far:
+
+                def back() -> None:
+                    with contextlib.suppress(OSError):
+                        while piece := far.recv(65536):
+                            talk.sendall(piece)
+
+                threading.Thread(target=back, daemon=True).start()
+                while piece := talk.recv(65536):
+                    self.plain += piece
+                    far.sendall(piece)
