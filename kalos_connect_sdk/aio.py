@@ -123,6 +123,13 @@ class AsyncConnect:
         future = await asyncio.to_thread(asking)
         return await asyncio.shield(asyncio.wrap_future(future))
 
+    async def ask_when_parked(
+        self, purpose: Purpose = Purpose.NAVIGATION, *, precision: Precision = Precision.PRECISE
+    ) -> Permission:
+        """See :meth:`Connect.ask_when_parked`; waits for the answer."""
+        future = await asyncio.to_thread(partial(self._connect.ask_when_parked, purpose, precision=precision))
+        return await asyncio.shield(asyncio.wrap_future(future))
+
     async def withdraw(self, purpose: Purpose | None = None, *, timeout_s: float = 5.0) -> WithdrawalReport:
         """See :meth:`Connect.withdraw`. Once begun it completes, whatever happens to the awaiting task."""
         withdraw = partial(self._connect.withdraw, purpose, timeout_s=timeout_s)

@@ -44,12 +44,11 @@ _facades: weakref.WeakSet[Connect] = weakref.WeakSet()
 class Connect:
     """Location consent and navigation data of one (app, profile). A context manager.
 
-    ``app_id``: letters, digits, dot, dash, underscore. ``prompter``: who asks the person; by default the
-    terminal when there is one, else nobody. ``notice``: the notice for navigation, by default ours for the
-    vendor's policy. ``vehicle``: its signals; without them the motion is unknown and a driver-facing prompt is
-    deferred, so apps outside a car pass ``AssertedParked(reason)``. ``os_permission``: the operating system's
-    own answer, a gate of its own. ``vault``, ``clock``: replaced in tests. ``profile``: one driver's state is
-    not another's (R18). ``simulated``: receipts say that no person answered.
+    ``app_id``: letters, digits, dot, dash, underscore. ``prompter``: by default the terminal when there is one.
+    ``notice``: for navigation, by default ours for the vendor's policy. ``vehicle``: its signals; without them the
+    motion is unknown and a driver-facing prompt is deferred, so apps outside a car pass ``AssertedParked(reason)``.
+    ``os_permission``: the operating system's own answer, a gate of its own. ``vault``, ``clock``: replaced in tests.
+    ``profile``: one driver's state is not another's (R18). ``simulated``: receipts say that no person answered.
 
     Cheap to build: nothing is opened before it is needed.
     """
@@ -139,14 +138,14 @@ class Connect:
         user_action: bool = False,
     ) -> Future[Permission]:
         """The same for user-interface threads: returns at once."""
-        try:
-            return self._opened().asking.request(purpose, precision, user_action)
-        except StateError as error:
-            from concurrent.futures import Future
+        return self._asked(lambda engine: engine.asking.request(purpose, precision, user_action))
 
-            future: Future[Permission] = Future()
-            future.set_result(Permission(PermissionState.UNAVAILABLE, _reason_of(error)))
-            return future
+    @quiet
+    def ask_when_parked(
+        self, purpose: Purpose = Purpose.NAVIGATION, *, precision: Precision = Precision.PRECISE
+    ) -> Future[Permission]:
+        """The person wants to be asked: now when parked, else at the next stop (R12). A withdrawal cancels it."""
+        return self._asked(lambda engine: engine.works.when_parked.request(purpose, precision))
 
     @quiet
     def withdraw(self, purpose: Purpose | None = None, *, timeout_s: float = 5.0) -> WithdrawalReport:
@@ -201,7 +200,7 @@ class Connect:
 
     @property
     def parked(self) -> bool:
-        """Whether the vehicle is known to be parked (R12). What has to be read, or answered, waits for it."""
+        """Whether the vehicle is known to be parked (R12)."""
         return self._opened().parked
 
     # -- positions -------------------------------------------------------------------------------
@@ -224,10 +223,8 @@ class Connect:
 
     @quiet
     def flush(self, timeout_s: float | None = None) -> FlushReport:
-        """Send: pending withdrawal notices first, then every position that is due.
-
-        Raises :class:`TransportError` only when nothing could be done; never for consent.
-        """
+        """Send: pending withdrawal notices first, then every position that is due. Raises :class:`TransportError` only
+        when nothing could be done; never for consent."""
         try:
             engine = self._opened()
         except StateError as error:
@@ -327,6 +324,16 @@ class Connect:
         engine, self._engine, self._submitter = self._engine, None, None
         if engine is not None:
             engine.close()
+
+    def _asked(self, ask: Callable[[Engine], Future[Permission]]) -> Future[Permission]:
+        from concurrent.futures import Future
+
+        future: Future[Permission] = Future()
+        try:
+            return ask(self._opened())
+        except StateError as error:
+            future.set_result(Permission(PermissionState.UNAVAILABLE, _reason_of(error)))
+        return future
 
     # -- wiring ----------------------------------------------------------------------------------
 

@@ -135,8 +135,8 @@ class ConsentCentre:
         return {"said": self._words.stopped if report.complete else self._words.stopping}
 
     def _ask(self, asked: Asked) -> dict[str, Any]:
-        """The person asks to be asked; the prompt appears where prompts appear, and only when parked."""
-        self._connect.request_permission_future(Purpose.NAVIGATION, user_action=True)
+        """The person asks to be asked; the prompt appears where prompts appear, now or at the next stop."""
+        self._connect.ask_when_parked(Purpose.NAVIGATION)
         return {"said": ""}
 
     def _copy(self, asked: Asked) -> dict[str, Any]:
@@ -166,6 +166,7 @@ class ConsentCentre:
         connect = self._connect
         state: dict[str, Any] = indicator(connect.permission(), connect.sharing, self._words)
         state["parked"] = connect.parked
+        state["waits"] = state["told"] == self._words.deferred
         state["reading"] = self._reading() if state["parked"] else None
         return state
 

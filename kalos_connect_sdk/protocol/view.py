@@ -53,6 +53,8 @@ class View:
         self._heard = VehicleState()
         self._os = os_permission
         self._state = state
+        self.waits: Callable[[Purpose], bool] = lambda purpose: False
+        """Whether a question of the purpose waits for the next stop."""
         self._refresh = refresh
         self.latch: dict[Purpose, int] = dict.fromkeys(Purpose, 0)
         """Highest epoch this process was told to end: plain attributes, set even in a signal handler."""
@@ -177,8 +179,10 @@ class View:
             decision = self.decide(purpose, snapshot=self._refresh())
         return decision
 
-    def permission(self, purpose: Purpose, *, deferred: bool = False) -> Permission:
-        """What an app sees, without asking anybody."""
+    def permission(self, purpose: Purpose, *, deferred: bool | None = None) -> Permission:
+        """What an app sees, without asking anybody. ``deferred``: a question waits for the next stop; by default as
+        it is."""
+        deferred = self.waits(purpose) if deferred is None else deferred
         decision = self.certain(purpose)
         record = self._state.snapshot.records[purpose]
         return permission(decision, record, has_prompter=self._prompter() is not None, deferred=deferred)

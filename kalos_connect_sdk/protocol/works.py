@@ -17,6 +17,7 @@ from .rights import Rights
 from .sending import Sender
 from .store import Store
 from .usage import Usage
+from .waiting import WhenParked
 from .watching import Watcher
 
 if TYPE_CHECKING:
@@ -49,6 +50,13 @@ class Works:
         self.asking = Asking(
             state, config, keeper, view, granting, notices, parts.prompter, parts.simulated, self._registered_soon
         )
+        self.when_parked = WhenParked(
+            self.asking,
+            view,
+            lambda: engine.parked or not getattr(parts.prompter(), "driver_facing", True),
+            lambda purpose: state.page.withdrawals(purpose),
+        )
+        view.waits = self.when_parked.waits
         self.sender = Sender(state, config, view, self.store, self.courier, link)
         self.usage = Usage(state, lambda: self.sender.stats.sent)
         self.watcher = Watcher(
@@ -137,6 +145,7 @@ class Works:
                 self.wait_for_notices(_CLOSE_WAIT_S)
         except KalosConnectError:
             pass
+        self.when_parked.close()
         self.asking.close()
         for unsubscribe in self._unsubscribe:
             unsubscribe()

@@ -240,3 +240,66 @@ def test_config_of_another_service_is_another_recipient(make, service):
     other = make(settings={"service_url": "http://127.0.0.1:1"})
     assert other.permission().reason is Reason.ORIGIN_CHANGED
     assert isinstance(other, Connect) and isinstance(other.config, Config)
+
+
+# -- at the next stop ----------------------------------------------------------------------------
+
+
+def test_r12_whoever_wants_to_be_asked_while_driving_is_asked_at_the_next_stop(make):
+    vehicle = FakeVehicle(parked=False, speed_mps=20.0)
+    prompter = ScriptedPrompter(PromptAnswer.allow())
+    connect = make(vehicle=vehicle, prompter=prompter)
+    future = connect.ask_when_parked()
+    assert connect.permission().state is PermissionState.DEFERRED
+    assert connect.ask_when_parked() is future, "several wishes are one"
+    assert not future.done() and not prompter.requests
+    vehicle.park()
+    assert future.result(timeout=20).granted
+    assert connect.permission().granted
+
+
+def test_r12_leaving_park_again_puts_it_off_again(make):
+    vehicle = FakeVehicle()
+    asked = []
+
+    class Slow:
+        def ask(self, request):
+            asked.append(request)
+            if len(asked) == 1:
+                vehicle.move(10.0)
+                request.cancelled.wait(20)
+                return None
+            return PromptAnswer.allow()
+
+    connect = make(vehicle=vehicle, prompter=Slow())
+    future = connect.ask_when_parked()
+    while not asked or not asked[0].cancelled.is_set():
+        assert not future.done()
+    vehicle.park()
+    assert future.result(timeout=20).granted
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_r11_a_withdrawal_cancels_what_waits_for_the_next_stop(make, elsewhere):
+    vehicle = FakeVehicle(parked=False, speed_mps=20.0)
+    prompter = ScriptedPrompter(PromptAnswer.allow())
+    connect = make(vehicle=vehicle, prompter=prompter)
+    future = connect.ask_when_parked()
+    (make(vehicle=vehicle) if elsewhere else connect).withdraw()
+    assert not future.result(timeout=20).granted
+    vehicle.park()
+    assert not prompter.requests
+
+
+def test_what_waits_is_told_when_the_facade_closes(make):
+    connect = make(vehicle=FakeVehicle(parked=False, speed_mps=20.0))
+    future = connect.ask_when_parked()
+    connect.close()
+    assert future.result(timeout=20).state is PermissionState.PROMPT
+
+
+def test_a_desk_that_faces_no_driver_is_asked_at_once(make):
+    prompter = ScriptedPrompter(PromptAnswer.allow())
+    prompter.driver_facing = False
+    assert make(vehicle=None, prompter=prompter).ask_when_parked().result(timeout=20).granted

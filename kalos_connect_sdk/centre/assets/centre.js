@@ -44,7 +44,8 @@ function show(state) {
   at("more").replaceChildren();
   for (const line of state.more) put(at("more"), "p", line);
   at("stop").hidden = !state.on;
-  at("ask").hidden = state.on || !state.parked;
+  at("ask").hidden = state.on || state.waits;
+  at("ask").textContent = state.parked ? words.ask : words.ask_when_parked;
   at("parked").hidden = state.parked;
   at("reading").hidden = !state.reading;
   if (!state.reading) return;
