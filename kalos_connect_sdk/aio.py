@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import weakref
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from .model.position import Place, Position
 from .model.reports import FlushReport, Submission, WithdrawalReport
 from .model.rights import DeletionReason, PrivacyReport, RightsRequest
 from .model.route import Route
+from .protocol.one_process import OneProcess
 
 if TYPE_CHECKING:
     from .core.record import Receipt
@@ -90,14 +90,17 @@ class AsyncPrivacy:
         return await asyncio.to_thread(self._connect.privacy.requests)
 
 
-class AsyncConnect:
+class AsyncConnect(OneProcess):
     """:class:`Connect` for asyncio. A cancelled ``withdraw()`` still completes (R11)."""
 
     def __init__(self, app_id: str, **options: Any) -> None:
+        super().__init__()
         self._connect = Connect(app_id, **options)
         # R11: withdrawing waits for none of the calls that may fill the loop's own pool. No thread before it is used.
         self._withdrawing = ThreadPoolExecutor(1, "kalos-withdraw")
-        _facades.add(self)
+
+    def _after_fork(self) -> None:
+        self._withdrawing = ThreadPoolExecutor(1, "kalos-withdraw")  # the parent's thread is not here
 
     async def __aenter__(self) -> AsyncConnect:
         return self
@@ -205,18 +208,6 @@ class AsyncConnect:
     async def close(self) -> None:
         """See :meth:`Connect.close`."""
         await asyncio.shield(asyncio.to_thread(self._connect.close))
-
-
-_facades: weakref.WeakSet[AsyncConnect] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for facade in list(_facades):  # its thread is the parent's: a call would wait for ever
-        facade._withdrawing = ThreadPoolExecutor(1, "kalos-withdraw")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _soon(loop: asyncio.AbstractEventLoop, callback: Callable[[Permission], None], permission: Permission) -> None:

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from .config import Config
 from .core.gate import clear_place
@@ -25,6 +25,7 @@ from .model.reports import FlushReport, Submission, WithdrawalReport
 from .model.route import Route
 from .protocol.clock import SystemClock
 from .protocol.engine import Engine, Parts
+from .protocol.one_process import OneProcess
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -38,10 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Connect"]
 
-_facades: weakref.WeakSet[Connect] = weakref.WeakSet()
 
-
-class Connect:
+class Connect(OneProcess):
     """Location consent and navigation data of one (app, profile). A context manager.
 
     ``app_id``: letters, digits, dot, dash, underscore. ``prompter``: by default the terminal when there is one.
@@ -67,6 +66,7 @@ class Connect:
         profile: str | None = None,
         simulated: bool = False,
     ) -> None:
+        super().__init__()
         self.config = config if config is not None else Config()
         self._vault = vault
         self._notice = notice
@@ -90,7 +90,6 @@ class Connect:
         self._submitter: Submitter | None = None
         self._drives: weakref.WeakSet[Drive] = weakref.WeakSet()
         self._closed = False
-        _facades.add(self)
 
     def __enter__(self) -> Connect:
         return self
@@ -102,9 +101,6 @@ class Connect:
 
     def __repr__(self) -> str:
         return f"<Connect {self._parts.app_id}>"
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a Connect belongs to its process: it cannot be pickled or copied")
 
     # -- consent ---------------------------------------------------------------------------------
 
@@ -396,12 +392,3 @@ class Connect:
 
 def _reason_of(error: StateError) -> Reason:
     return Reason.STATE_ROLLED_BACK if isinstance(error, StateRolledBack) else Reason.STATE_UNREADABLE
-
-
-def _after_fork_in_child() -> None:
-    for facade in list(_facades):
-        facade._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -26,12 +26,12 @@ from types import FrameType, TracebackType
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
-from .. import connect as facade
 from ..connect import Connect
 from ..model.consent import Precision, Purpose
 from ..model.decision import Reason
 from ..model.position import Datum, Position
 from ..protocol.engine import Engine
+from ..protocol.one_process import living
 from ..protocol.submitting import Submitter
 from .streams import Stream
 from .traces import Watched
@@ -167,7 +167,7 @@ class LeakGuard:
         return any(reason is Reason.ALLOWED for reason in self._reasons())
 
     def _reasons(self) -> list[Reason]:
-        engines = [known._engine for known in list(facade._facades)]
+        engines = [known._engine for known in living() if isinstance(known, Connect)]
         engines += [submitter._engine for submitter in list(self._submitters)]
         return [_reason(engine) for engine in {id(one): one for one in engines if one is not None}.values()]
 
