@@ -183,6 +183,10 @@ class AsyncConnect(OneProcess):
         """See :attr:`Connect.sharing`."""
         return self._connect.sharing
 
+    async def parked(self) -> bool:
+        """See :attr:`Connect.parked`."""
+        return await asyncio.to_thread(lambda: self._connect.parked)
+
     async def receipts(self) -> list[Receipt]:
         """See :meth:`Connect.receipts`."""
         return await asyncio.to_thread(self._connect.receipts)
