@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,15 @@ def test_r10_no_command_prints_or_leaves_a_coordinate_key_or_token(tmp_path, cap
         *(f"drives/{p.name}" for p in drives.iterdir()),
     }
     assert Canaries(HERE).found_in((tmp_path / "vault").read_bytes()) == []
+
+
+@pytest.mark.once
+@pytest.mark.fault(48)
+def test_r10_the_demo_shows_a_drive_and_no_number_of_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    degrees = re.compile(r"(?<![\d:.])-?\d{1,3}\.\d{4,}")
+    assert degrees.search("at 60.1699,24.9384"), "the control"
+    assert main(["demo", "--speed", "0", *ANSWER]) == 0
+    said = capsys.readouterr()
+    assert len(said.out) > 1000 and degrees.search(said.out + said.err) is None
+    assert list(tmp_path.iterdir()) == []
