@@ -63,6 +63,8 @@ class Courier:
         self._rights = rights
         self.worker = Worker("kalos-courier")
         self._due: dict[str, tuple[int, float]] = {}
+        self._told: set[str] = set()
+        """Acknowledged, and the ledger could not be told: these are not sent again, only their rows are removed."""
         self._asked: dict[Purpose, tuple[int, float, str | None]] = {}
         self._woken = False
 
@@ -103,14 +105,15 @@ class Courier:
         left = 0
         for row in rows:
             attempts, not_before = self._due.get(row.notice_id, (0, 0.0))
-            if not row.origin:  # granted without a service: there is nobody to tell
-                self._acknowledge(row)
-            elif not ignore_backoff and time.monotonic() < not_before:
-                left += 1
+            told = not row.origin or row.notice_id in self._told  # granted without a service: there is nobody to tell
+            if not ignore_backoff and time.monotonic() < not_before:
+                left += not told
+            elif told:
+                self._acknowledge(row, attempts)
             else:
                 result = self._deliver_one(row)
                 if result.action is Action.DONE:
-                    self._acknowledge(row)
+                    self._acknowledge(row, attempts)
                     continue
                 left += 1
                 wait_s = backoff_s(attempts + 1, random.random())  # noqa: S311 - jitter, not a secret
@@ -135,12 +138,15 @@ class Courier:
             return notice_outcome(None)
         return Outcome(Action.DONE)
 
-    def _acknowledge(self, row: NoticeRow) -> None:
+    def _acknowledge(self, row: NoticeRow, attempts: int) -> None:
+        self._told.add(row.notice_id)
         self._due.pop(row.notice_id, None)
         try:
             self._keeper.call(lambda: self._state.commit(delete_notices=[row.notice_id]))
-        except StorageFailure:
-            pass  # it stays, is sent again, and has its effect once
+            self._told.discard(row.notice_id)
+        except StorageFailure:  # the row stays; a later run sends it again, and it has its effect once
+            wait_s = backoff_s(attempts + 1, random.random())  # noqa: S311 - jitter, not a secret
+            self._due[row.notice_id] = (attempts + 1, time.monotonic() + wait_s)
 
     def hear(self, url: str) -> None:
         """Ask for nothing in particular: the answer's date counts (R13)."""

@@ -23,7 +23,7 @@ from ..model.reports import WithdrawalReport
 from ..storage.failure import StorageFailure
 from ..storage.locks import Lease
 from ..storage.outbox import Outbox
-from .state import State
+from .state import WRITER_WAIT_S, State
 from .tally import Tally, report_of
 
 __all__ = ["CAUSES", "Cause", "Ending", "Silence"]
@@ -279,6 +279,14 @@ class Ending:
         if state.ledger.meta("vault_behind") == "1":
             self._vault_due = 0.0
         self.settle()
+
+    def try_again(self) -> None:
+        """:meth:`recover` in the background, without waiting for the ledger: callers would wait behind it."""
+        self._state.writer_wait_s = 0.0
+        try:
+            self.recover()
+        finally:
+            self._state.writer_wait_s = WRITER_WAIT_S
 
     def _has_orphans(self) -> bool:
         """A data key, or ciphertext, that belongs to no grant that can be used (R4)."""

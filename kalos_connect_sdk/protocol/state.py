@@ -35,10 +35,10 @@ from .secret import Secret
 from .standins import open_ledger, open_page
 from .timekeeping import Timekeeper
 
-__all__ = ["GRANTING", "Snapshot", "State"]
+__all__ = ["GRANTING", "WRITER_WAIT_S", "Snapshot", "State"]
 
 GRANTING = frozenset({Event.ALLOW.value, Event.ALLOW_NEW_NOTICE.value, Event.AMEND.value})
-_WRITER_WAIT_S = 1.0
+WRITER_WAIT_S = 1.0
 _runs: dict[str, tuple[str, Lease | None]] = {}
 """Per slot, this process's run and the lock that shows others that it is alive."""
 
@@ -68,6 +68,8 @@ class State:
     def __init__(self, directory: StateDirectory, identity: Identity, clock: Clock) -> None:
         self.directory = directory
         self.identity = identity
+        self.writer_wait_s = WRITER_WAIT_S
+        """How long a commit waits for another program's."""
         self.clock = clock
         self.secret: Secret | None = None
         self.unreadable: Reason | None = None
@@ -251,7 +253,7 @@ class State:
 
         Raises :class:`StorageFailure`; nothing is then recorded, and nothing is believed.
         """
-        lease = wait_lock(self._writer, time.monotonic() + _WRITER_WAIT_S, exclusive=True)
+        lease = wait_lock(self._writer, time.monotonic() + self.writer_wait_s, exclusive=True)
         if lease is None:
             raise StorageFailure("another program holds the ledger")
         with lease:

@@ -94,7 +94,7 @@ class Works:
 
     def _finish(self) -> None:
         """What another process left unfinished for a second: it died, or it is stopped (R5)."""
-        self._keeper.call(self.ending.recover)
+        self._keeper.call(self.ending.try_again)
 
     def _keep_time(self) -> None:
         self._keeper.call(self._remember)

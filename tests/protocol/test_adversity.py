@@ -116,6 +116,8 @@ def test_r5_a_ledger_that_cannot_be_written_stops_no_withdrawal_and_grants_nothi
         assert not permission.granted, "an Allow that cannot be recorded is none"
     assert connect.wait_for_notices(10)
     assert [w["epoch"] for w in service.withdrawals] == [1]
+    told = [request for request in service.requests if request["path"].endswith("/withdrawals")]
+    assert len(told) == 1, "what was acknowledged is not sent again while its row cannot be removed"
     assert connect.request_permission(user_action=True).granted
 
 
