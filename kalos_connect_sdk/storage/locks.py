@@ -174,7 +174,9 @@ class Barrier:
     def __init__(self, directory: StateDirectory) -> None:
         self._directory = directory
         for name in (self.MAIN, self.TURNSTILE):
-            os.close(directory.open_file(name, create=True))
+            fd = directory.open_file(name, create=True)
+            with suppress(OSError):  # it is made: what closing it says does not matter
+                os.close(fd)
 
     def shared(self, timeout_s: float, stop: Callable[[], bool] | None = None) -> Lease | None:
         """A sender's lease, or None after ``timeout_s`` or once ``stop()``. Read consent only after this."""

@@ -6,6 +6,7 @@ import ctypes
 import os
 import select
 import sys
+from contextlib import suppress
 
 from .directory import StateDirectory
 from .failure import StorageFailure, cause
@@ -45,6 +46,11 @@ class Watch:
                 os.read(descriptor, 4096)
             except BlockingIOError:
                 pass
+            except OSError:  # R3: the waiting thread must live, so without inotify then, which is looked after 20 ms
+                if descriptor == self._inotify:
+                    self._inotify = -1
+                    with suppress(OSError):
+                        os.close(descriptor)
 
     def wake(self) -> None:
         """End the present or the next :meth:`wait`."""

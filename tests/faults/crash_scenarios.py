@@ -373,6 +373,8 @@ def _recovered(case: Case, wrong: list[str]) -> str:
 
 def _granting(case: Case, wrong: list[str]) -> str:
     found = case.found or {}
+    if not case.killed and case.hit is not None and case.hit.on.startswith("vault") and found["status"] == "expired":
+        return "granted, for this run only"  # R9: the vault refused
     if case.returned & GRANTED and not found["granted"]:
         wrong.append("a grant that was reported is not there")
     if not found["granted"] and found["status"] != "unknown":
