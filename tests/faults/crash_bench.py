@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
+import importlib
 import json
 import mmap
 import os
+import pkgutil
 import shutil
 import signal
 import socket
@@ -28,6 +31,7 @@ import cryptography.hazmat.primitives.ciphers.aead
 import requests
 import syscall_tap
 
+import kalos_connect_sdk
 from kalos_connect_sdk import (
     AssertedParked,
     Config,
@@ -43,7 +47,10 @@ from kalos_connect_sdk.testing import FakeClock, ScriptedPrompter, ServiceEmulat
 
 __all__ = ["CANARIES", "Bench", "Car", "Told"]
 
-PRELOADED = (cryptography, requests)  # imported before any fork
+PRELOADED = [cryptography, requests]  # imported before any fork, like every room that a device uses
+for _room in ("protocol", "storage", "transport", "core", "crypto"):
+    for _module in pkgutil.iter_modules([str(Path(kalos_connect_sdk.__file__).with_name(_room))]):
+        PRELOADED.append(importlib.import_module(f"kalos_connect_sdk.{_room}.{_module.name}"))
 APP = "com.example.crash"
 CANARIES = ("60.1691", "24.9384", "60,1691")
 NOON = datetime(2027, 5, 4, 12, tzinfo=UTC)
@@ -253,8 +260,6 @@ class Bench:
     @property
     def _slot(self) -> str:
         leaf = self.root / "state" / APP / "_default"
-        import hashlib
-
         return hashlib.sha256(f"{APP}\n\n{os.path.realpath(leaf)}".encode()).hexdigest()[:32]
 
     def _key_places(self) -> list[Any]:
