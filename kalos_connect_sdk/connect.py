@@ -213,8 +213,9 @@ class Connect(OneProcess):
         try:
             return self._submitter.submit(position)
         except BaseException as error:
-            del position  # R10: what is no Position may be a bare pair of numbers
-            silenced(error)
+            if not isinstance(error, ConsentRequired):  # the common no holds nothing, and must be cheap
+                del position  # R10: what is no Position may be a bare pair of numbers
+                silenced(error)
             raise
 
     @quiet

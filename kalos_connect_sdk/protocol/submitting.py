@@ -99,6 +99,7 @@ class Submitter:
         except StorageFailure:
             return Submission(False, Reason.OUTBOX_UNAVAILABLE)
         if not self._view.still_open(epoch):  # R2: it ended while we sealed; the key is going, and so is this row
+            del row  # R10: a traceback keeps the locals of this frame
             raise ConsentRequired(Reason.WITHDRAWN)
         self._latest = (position, boottime_s, epoch)
         return _ACCEPTED
