@@ -79,6 +79,9 @@ class Ending:
         """What is not finished: up to which epoch, and why. A later grant is none of its business."""
         self._orphans = False
         self._vault_due: float | None = None
+        self._recovered: dict[Purpose, tuple[int, int]] = {}
+        """Per purpose: positions that recovery dropped of an epoch. A withdrawal that opens the state finds its own
+        tombstone finished like that, and reports them."""
 
     def end(
         self,
@@ -100,6 +103,8 @@ class Ending:
             due = self._tombstones(purposes, cause, tally, written or {})
             for purpose, epoch in due.items():
                 self.unfinished[purpose] = (epoch, cause)
+                ended, dropped = self._recovered.pop(purpose, (0, 0))
+                tally.dropped += dropped if ended == epoch else 0
             self._drop(due, cause, tally, started + timeout_s)
         except StateError as error:
             tally.still(str(error))
@@ -332,6 +337,7 @@ class Ending:
                 if epoch and not self._state.page.ended(purpose, epoch):
                     self._tombstones([purpose], cause, tally, {})
                 self._erase(due, cause, lease, tally)
+                self._recovered[purpose] = (epoch, tally.dropped)
                 return  # one a round: the lease is let go with it
             if self._orphans and self._has_orphans():
                 ram = self._state.keys.read()
