@@ -185,11 +185,8 @@ def test_r8_whatever_is_damaged_there_is_a_way_out_and_no_readable_notice_is_los
 @pytest.mark.fault(12)
 def test_r8_page_and_ledger_damaged_at_once_leave_no_key(bench: Bench) -> None:
     """Nobody knows the epoch any more; the entry in RAM does, so that its key goes."""
-    for name, offset in (("page", 0), ("ledger.db", 3)):
-        path = bench.path(name)
-        content = bytearray(path.read_bytes())
-        content[offset] ^= 1
-        path.write_bytes(content)
+    for name in ("page", "ledger.db"):
+        bench.path(name).write_bytes(b"garbage")
     with service_of(bench), bench.connect() as connect:
         assert connect.permission().reason is Reason.STATE_UNREADABLE
         report = connect.withdraw()
@@ -486,3 +483,17 @@ def test_r8_a_newer_ledger_is_neither_read_nor_made_anew(bench: Bench) -> None:
     content = bench.path("ledger.db").read_bytes()
     assert bench.judge() == "STATE_UNREADABLE"
     assert bench.path("ledger.db").read_bytes() == content
+
+
+@pytest.mark.fault(25)
+def test_r4_granted_anew_then_withdrawn_leaves_no_key_of_any_epoch(benches: dict[str, Bench]) -> None:
+    bench = benches["regranted"]
+    bench.restore()
+    with service_of(bench) as service, bench.connect() as connect:
+        before = bench.keys().read()
+        assert before is not None and before.epoch == 2 and before.key is not None
+        assert connect.withdraw().dropped == len(PLACES)
+        after = bench.keys().read()
+        assert after is not None and after.key is None and after.counters[NAVIGATION] == 2
+        assert bench.ram is not None and before.key not in (bench.keys()._place.read() or b"")
+        assert connect.wait_for_notices(20) and {one["epoch"] for one in service.withdrawals} == {1, 2}

@@ -438,6 +438,7 @@ def test_r8_a_truncated_page_can_be_withdrawn_from_and_reset(make, service):
     assert service.consents and service.positions[-1]["epoch"] == 2
 
 
+@pytest.mark.fault(44)
 def test_r4_orphans_are_destroyed_at_open(make):
     connect = granted(make(WEEK))
     for i in range(3):

@@ -37,6 +37,7 @@ def leaf(tmp_path: Path) -> Path:
 # -- R7: never backwards -------------------------------------------------------------------------
 
 
+@pytest.mark.fault(14)
 def test_r7_a_directory_restored_from_before_a_withdrawal_is_refused(make, tmp_path):
     connect = make(WEEK)
     connect.request_permission(user_action=True)
@@ -55,6 +56,7 @@ def test_r7_a_directory_restored_from_before_a_withdrawal_is_refused(make, tmp_p
     assert again.request_permission(user_action=True).reason is Reason.STATE_ROLLED_BACK
 
 
+@pytest.mark.fault(15)
 def test_r7_state_and_vault_restored_together_are_refused_within_one_boot(make, tmp_path):
     connect = make(WEEK)
     connect.request_permission(user_action=True)
@@ -98,6 +100,7 @@ def test_r7_a_missing_state_directory_is_no_rollback_and_the_epoch_goes_on(make,
     assert again.request_permission(user_action=True).epoch > 2
 
 
+@pytest.mark.fault(14)
 def test_r8_reset_leads_out_of_a_rolled_back_state(make, tmp_path, service):
     connect = make(WEEK)
     connect.request_permission(user_action=True)
@@ -135,6 +138,7 @@ def table_and_body(database) -> tuple[str, str]:
     raise AssertionError("no table of events")
 
 
+@pytest.mark.fault(13)
 def test_r8_an_edited_event_locks_the_state_and_withdrawing_still_works(make, tmp_path, service):
     connect = make(WEEK)
     connect.request_permission(user_action=True)
@@ -158,6 +162,7 @@ def test_r8_an_edited_event_locks_the_state_and_withdrawing_still_works(make, tm
     assert again.request_permission(user_action=True).epoch == 2
 
 
+@pytest.mark.fault(13)
 def test_r8_a_forged_grant_is_not_believed(make, tmp_path):
     from kalos_connect_sdk.core.canonical import canonical
     from kalos_connect_sdk.core.chain import link
@@ -188,6 +193,7 @@ def test_r8_a_forged_grant_is_not_believed(make, tmp_path):
     assert permission.state is PermissionState.UNAVAILABLE and not permission.granted
 
 
+@pytest.mark.fault(12)
 @pytest.mark.parametrize("name", ["ledger.db", "page"])
 def test_r8_a_damaged_file_is_kept_and_reset_leads_out(make, tmp_path, name):
     connect = make(WEEK)

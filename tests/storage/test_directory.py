@@ -80,6 +80,7 @@ def test_the_default_is_the_users_state_directory(tmp_path: Path, monkeypatch: p
     assert StateDirectory.open("app", None, "~/mine").path == tmp_path / "mine" / "app" / "_default"
 
 
+@pytest.mark.fault(17)
 @pytest.mark.parametrize("step", ["base", "app", "leaf"])
 def test_a_symbolic_link_is_refused(step: str, directory: StateDirectory, base: Path, tmp_path: Path) -> None:
     victim = {"base": base, "app": base / "app", "leaf": directory.path}[step]
@@ -89,6 +90,7 @@ def test_a_symbolic_link_is_refused(step: str, directory: StateDirectory, base: 
         StateDirectory.open("app", None, f"{base}/")
 
 
+@pytest.mark.fault(17)
 @pytest.mark.parametrize(
     ("step", "bits"),
     [("base", 0o777), ("base", 0o720), ("app", 0o702), ("leaf", 0o777), ("leaf", 0o750), ("leaf", 0o500)],
@@ -101,6 +103,7 @@ def test_a_directory_others_could_use_is_refused(step: str, bits: int, directory
     assert mode(victim) == bits, "refused, not repaired"
 
 
+@pytest.mark.fault(17)
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
 @pytest.mark.parametrize("step", ["base", "app", "leaf", "file"])
 def test_a_foreign_owner_is_refused(step: str, directory: StateDirectory, base: Path) -> None:

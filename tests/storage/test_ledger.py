@@ -141,6 +141,7 @@ def test_r5_a_failure_closes_the_connection_and_the_next_call_opens_another(dire
     grow(ledger, b"two")
 
 
+@pytest.mark.fault(16)
 def test_r8_a_newer_ledger_is_refused_and_kept(directory: StateDirectory) -> None:
     Ledger.open(directory).close()
     db = sqlite3.connect(directory.path / NAME)
@@ -225,6 +226,7 @@ def test_r8_a_flipped_bit_never_adds_or_removes_an_event_unnoticed(directory: St
     assert refused > 100
 
 
+@pytest.mark.fault(12)
 @pytest.mark.parametrize("keep", [1, 100, 4095, 4096, 8192, 12288])
 def test_r8_a_truncated_ledger_is_refused_and_kept(directory: StateDirectory, keep: int) -> None:
     ledger = Ledger.open(directory)
@@ -268,6 +270,7 @@ def test_r10_content_never_shows_in_an_error(directory: StateDirectory) -> None:
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.fault(18)
 def test_a_ledger_removed_while_in_use_is_not_made_again(directory: StateDirectory) -> None:
     ledger = Ledger.open(directory)
     (directory.path / NAME).unlink()

@@ -362,6 +362,7 @@ def desktop(tmp_path: Path) -> Iterator[Callable[..., str]]:
     yield run
 
 
+@pytest.mark.fault(43)
 def test_a_real_keyring_keeps_and_deletes(desktop: Callable[..., str]) -> None:
     assert desktop(PROBE.replace("    EXTRA\n", DUPLICATE)).split() == ["SecretService", "None"]
 
@@ -379,6 +380,7 @@ print(vault.may_prompt)
 """
 
 
+@pytest.mark.fault(42)
 def test_an_open_keyring_asks_nobody_and_a_locked_one_could(desktop: Callable[..., str]) -> None:
     assert desktop(LOCKING).split() == ["False", "True"]
 
@@ -388,6 +390,7 @@ def test_without_a_bus_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert KeyringVault().may_prompt is False
 
 
+@pytest.mark.fault(41)
 @pytest.mark.parametrize(
     "backend", ["keyring.backends.null.Keyring", "keyring.backends.fail.Keyring", "keyrings.alt.file.PlaintextKeyring"]
 )
@@ -398,6 +401,7 @@ def test_the_environment_picks_no_backend(desktop: Callable[..., str], backend: 
     ]
 
 
+@pytest.mark.fault(40)
 @pytest.mark.parametrize("bus", ["", "unix:path=/nowhere/at/all", "nonsense"])
 def test_without_a_bus_it_says_so_at_once(tmp_path: Path, bus: str) -> None:
     env = environment(
@@ -416,6 +420,7 @@ def test_without_a_bus_it_says_so_at_once(tmp_path: Path, bus: str) -> None:
     assert done.stdout.startswith("unavailable: the keyring cannot be used: NoSecretStore"), done.stderr
 
 
+@pytest.mark.fault(42)
 def test_a_bus_that_never_answers_is_given_up(tmp_path: Path) -> None:
     import socket
 
