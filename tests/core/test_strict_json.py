@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from kalos_connect_sdk.core.strict_json import MalformedDocument, OversizedDocument, check_tree, strict_json
 
+pytestmark = pytest.mark.fault(49, 50)
+
 values = st.recursive(
     st.none()
     | st.booleans()

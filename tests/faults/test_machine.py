@@ -231,6 +231,16 @@ class Promise(RuleBasedStateMachine):
             self.sealed.append((len(self.service.positions), self.epoch))
             count("withdrawals")
 
+    @rule(name=programs, status=st.sampled_from([401, 403, 404, 409, 410, 413, 422, 429, 500, 503]))
+    def withdraws_while_the_service_says_no(self, name: str, status: int) -> None:
+        """No answer but an acknowledgement makes a notice go away."""
+        if self.given is None:
+            self.is_asked(name, "days", False)
+        self.service.fail(status, times=1, path="withdrawals")
+        self.moody = True
+        self.withdraws(name, everything=False)
+        self.r5_every_end_has_one_notice()
+
     @rule(name=programs, answer=st.sampled_from(["days", "deny"]))
     def is_asked_about_the_border(self, name: str, answer: str) -> None:
         self.program(name).ask("request", answer, "precise", CROSSING)
@@ -240,8 +250,10 @@ class Promise(RuleBasedStateMachine):
         """Another purpose: navigation goes on."""
         self.program(name).ask("withdraw", CROSSING)
 
-    @rule(name=programs)
-    def resets(self, name: str) -> None:
+    @rule(name=programs, chance=st.integers(0, 4))
+    def resets(self, name: str, chance: int) -> None:
+        if chance:
+            return  # rarely
         for other in [each for each in self.programs if each != name]:
             self.dies(other)  # the way out of a locked state is taken by one program
         self.program(name).ask("reset")
@@ -293,11 +305,15 @@ class Promise(RuleBasedStateMachine):
 
     @rule(
         name=programs,
-        call=st.sampled_from(["withdraw", "withdraw", "request", "flush", "reset"]),
+        given=st.booleans(),
+        call=st.sampled_from(["withdraw", "withdraw", "withdraw", "request", "flush", "flush", "reset"]),
         answer=st.sampled_from(["drive", "days"]),
         within_ms=st.integers(0, 12),
     )
-    def dies_while_it(self, name: str, call: str, answer: str, within_ms: int) -> None:
+    def dies_while_it(self, name: str, given: bool, call: str, answer: str, within_ms: int) -> None:
+        if given and self.given is None:
+            self.is_asked(name, "days", False)
+            self.submits(name, 3)
         if call == "reset":
             for other in [each for each in self.programs if each != name]:
                 self.dies(other)

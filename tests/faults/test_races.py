@@ -41,10 +41,10 @@ class Race:
                 program.begin_behind(self._gate, *call)
         return [program.answer() for program in self.programs]
 
-    def data_key(self) -> object:
-        """The data key in RAM, if there is one."""
+    def has_data_key(self) -> bool:
+        """Whether there is a data key in RAM."""
         ram = DataKeys.choose(self.directory, None).read()
-        return ram.key if ram is not None else None
+        return ram is not None and ram.key is not None
 
     def withdrawals(self) -> list[tuple[int, str]]:
         """Epoch and id of every notice the service knows, once it knows all."""
@@ -76,7 +76,7 @@ def test_r3_two_withdrawers_have_one_effect(race: Race) -> None:
         assert race.programs[0].ask("submit", 10 + epoch / 1000) is True
         for report in race.together(WITHDRAW, WITHDRAW):
             assert report["complete"] and report["durable"]
-        assert race.data_key() is None
+        assert not race.has_data_key()
         assert not list((race.directory.path / "outbox").glob("*"))
         assert [program.ask("permission")[2] for program in race.programs] == ["WITHDRAWN", "WITHDRAWN"]
     told = race.withdrawals()
@@ -98,10 +98,10 @@ def test_r11_a_grant_against_a_withdrawal_is_before_it_or_after_it_and_never_bot
             assert granted[0] and granted[1] == present[0][1] > highest
         else:  # the withdrawal found it, or made it void: nothing of it is left
             wins += 1
-            assert race.data_key() is None
+            assert not race.has_data_key()
             assert race.programs[0].ask("submit", 10.0) == {"raised": "ConsentRequired", "reason": present[0][2]}
         assert race.programs[1].ask(*WITHDRAW)["complete"]
-        assert race.data_key() is None
+        assert not race.has_data_key()
     epochs = [epoch for epoch, _ in race.withdrawals()]
     assert len(epochs) == len(set(epochs)), "no epoch is withdrawn under two notices"
 
@@ -118,7 +118,7 @@ def test_r4_r6_after_a_renewal_a_withdrawal_leaves_no_key_of_any_epoch(race: Rac
         assert report["complete"] and report["durable"]
         for program in race.programs:
             assert not program.ask("permission")[0], "the renewal was of a consent that is withdrawn"
-        assert race.data_key() is None
+        assert not race.has_data_key()
         assert not list((race.directory.path / "outbox").glob("*"))
     epochs = [epoch for epoch, _ in race.withdrawals()]
     assert len(epochs) == len(set(epochs)) and len(epochs) >= ROUNDS
