@@ -137,6 +137,7 @@ def _serve(root: Path, url: str) -> None:
 
 def _find_out(root: Path, url: str, *, regrant: bool, reboot: bool = True, leave: bool = False) -> Facts:
     from kalos_connect_sdk.model.consent import Purpose
+    from kalos_connect_sdk.protocol import works
 
     facts = Facts()
     try:
@@ -161,6 +162,7 @@ def _find_out(root: Path, url: str, *, regrant: bool, reboot: bool = True, leave
             again = connect.request_permission(user_action=True)
             facts.again = again.epoch or 0 if again.granted else 0
         if leave:
+            works._CLOSE_WAIT_S = 0.0  # nobody answers
             connect.withdraw()
             connect.close()
     except Exception as error:
