@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..core.record import registration_message, render, split_grants
-from ..core.retry import Action, Outcome, backoff_s, notice_outcome, outcome
+from ..core.retry import RETRY_AFTER_MAX_S, Action, Outcome, backoff_s, notice_outcome, outcome
 from ..core.strict_json import strict_json
 from ..crypto.encoding import b64
 from ..errors import ConfigError, ServiceRefused, StateError, StateUnreadable, TransportError
@@ -79,9 +79,9 @@ class Courier:
         """Between jobs: one round of deliveries that are due; true while notices or rights requests are pending."""
         if self.worker.stopped:
             return False
-        now = time.monotonic()
+        now = self._now_s()
         woken, self._woken = self._woken, False
-        if woken or any(not_before <= now for _, not_before in self._due.values()):
+        if woken or any(self._is_due(not_before, now) for _, not_before in self._due.values()):
             self.deliver(ignore_backoff=False)
         if woken or self._rights.is_due():
             self._rights.deliver(ignore_backoff=False)
@@ -106,7 +106,7 @@ class Courier:
         for row in rows:
             attempts, not_before = self._due.get(row.notice_id, (0, 0.0))
             told = not row.origin or row.notice_id in self._told  # granted without a service: there is nobody to tell
-            if not ignore_backoff and time.monotonic() < not_before:
+            if not ignore_backoff and not self._is_due(not_before, self._now_s()):
                 left += not told
             elif told:
                 self._acknowledge(row, attempts)
@@ -117,8 +117,17 @@ class Courier:
                     continue
                 left += 1
                 wait_s = backoff_s(attempts + 1, random.random())  # noqa: S311 - jitter, not a secret
-                self._due[row.notice_id] = (attempts + 1, time.monotonic() + max(wait_s, result.wait_s or 0.0))
+                self._due[row.notice_id] = (attempts + 1, self._now_s() + max(wait_s, result.wait_s or 0.0))
         return left
+
+    def _now_s(self) -> float:
+        """Time since the boot, the nights that the car slept through included."""
+        return self._state.clock.read().boottime_s
+
+    @staticmethod
+    def _is_due(not_before_s: float, now_s: float) -> bool:
+        """No wait is longer than the longest there is: one that seems to be was begun in an earlier boot."""
+        return not now_s < not_before_s <= now_s + RETRY_AFTER_MAX_S
 
     def _deliver_one(self, row: NoticeRow) -> Outcome:
         """R5: no answer but an acknowledgement makes a notice go away."""
@@ -146,7 +155,7 @@ class Courier:
             self._told.discard(row.notice_id)
         except StorageFailure:  # the row stays; a later run sends it again, and it has its effect once
             wait_s = backoff_s(attempts + 1, random.random())  # noqa: S311 - jitter, not a secret
-            self._due[row.notice_id] = (attempts + 1, time.monotonic() + wait_s)
+            self._due[row.notice_id] = (attempts + 1, self._now_s() + wait_s)
 
     def hear(self, url: str) -> None:
         """Ask for nothing in particular: the answer's date counts (R13)."""

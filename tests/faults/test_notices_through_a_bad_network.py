@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,8 +22,9 @@ import trustme
 from cutting_proxy import Cut, CuttingProxy, Exchange, TlsFront
 from real_program import Start, eventually, starter
 
-from kalos_connect_sdk import Position, PromptAnswer, Purpose, TransportError
+from kalos_connect_sdk import Position, PromptAnswer, Purpose, Reason, TransportError
 from kalos_connect_sdk.model.consent import Duration
+from kalos_connect_sdk.protocol import works
 from kalos_connect_sdk.testing import FakeClock
 
 FULL = os.environ.get("KALOS_SWEEP") == "full"
@@ -359,3 +361,123 @@ def test_r5_no_status_but_an_acknowledgement_ends_a_notice(make, service):
     service.clear_failures()
     assert connect.flush().notices_pending == 0
     assert len(service.withdrawals) == 1 and said == 73
+
+
+# -- days ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.fault(31)
+@pytest.mark.once
+def test_r5_days_of_5xx_are_tried_through_with_a_capped_backoff(make, service):
+    clock = FakeClock(NOON)
+    connect = granted(make(WEEK, clock=clock))
+    service.fail(503, times=None, path="/withdrawals")
+    connect.withdraw()
+    courier = connect._opened().courier
+    hours = 72 if FULL else 3
+    for _ in range(hours * 120):
+        clock.advance(30)
+        assert courier.worker.call(lambda: courier.deliver(ignore_backoff=False)) == 1
+    tried = sum(r["path"].endswith("/withdrawals") for r in service.requests)
+    assert hours * 60 <= tried <= hours * 120 + 10, "between every 30 and every 60 s once the backoff is at its cap"
+    assert connect.permission().reason is Reason.WITHDRAWN
+    service.clear_failures()
+    clock.advance(61)
+    eventually(lambda: service.withdrawals)
+    eventually(lambda: not courier.pending())
+    assert len(service.withdrawals) == 1
+    print(f"{hours} hours, {tried} tries")
+
+
+@pytest.mark.fault(30)
+def test_r5_429_with_hours_waits_them_through_and_holds_no_lock_meanwhile(make, service, program):
+    clock = FakeClock(NOON)
+    connect = granted(make(WEEK, clock=clock))
+    service.fail(429, times=None, path="/v1/positions", retry_after=5 * 3600)
+    connect.submit(place(1))
+    report = connect.flush()
+    assert report.sent == 0 and report.next_attempt_s > 3000
+    service.fail(429, times=None, path="/withdrawals", retry_after=5 * 3600)
+    other = program(r"""
+from kalos_connect_sdk.storage.directory import StateDirectory
+from kalos_connect_sdk.storage.locks import Barrier
+with Barrier(StateDirectory.open("com.example.test", None, STATE, create=False)).exclusive(0.0) as lease:
+    say(lease.held)  # at once: nobody waits with the lock in hand
+c = make()
+r = c.withdraw(timeout_s=5.0)
+say(r.complete, r.durable, r.notice, r.holders)
+hear()
+""")
+    assert other.hear() == "True"
+    assert other.hear() == "True True pending ()"
+    eventually(lambda: any(r["path"].endswith("/withdrawals") for r in service.requests))
+    other.kill()
+    assert connect.permission().reason is Reason.WITHDRAWN
+    courier = connect._opened().courier
+    assert connect.flush().notices_pending == 1
+    before = len(service.requests)
+    clock.advance(3590)
+    for _ in range(20):
+        courier.worker.call(lambda: courier.deliver(ignore_backoff=False))
+    assert len(service.requests) == before, "not a request before its time"
+    service.clear_failures()
+    clock.advance(20)
+    eventually(lambda: service.withdrawals)
+    assert len(service.withdrawals) == 1
+
+
+@pytest.mark.fault(32)
+@pytest.mark.once
+def test_r5_offline_through_processes_kills_and_a_process_without_any_network(make, service, program):
+    connect = granted(make(WEEK))
+    connect.submit(place(1))
+    (row,) = connect._opened().state.ledger.notices()
+    connect.close()
+    service.stop()
+    first = program("c = make(); r = c.withdraw(); say(r.complete, r.durable, r.notice); hear()")
+    assert first.hear() == "True True pending"
+    first.kill()  # kill -9, with the notice undelivered
+    offline = r"""
+c = make()
+say(c.permission().reason.name, c.wait_for_notices(0.3))
+c.close()
+"""
+    for _ in range(2):
+        one = program(offline)
+        assert one.hear() == "WITHDRAWN False"
+        assert one.end()[0] == 0
+    if subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode == 0:
+        alone = program(offline, under=("unshare", "-n"))  # not even a loopback interface
+        assert alone.hear() == "WITHDRAWN False"
+        assert alone.end()[0] == 0
+    service.start()
+    assert service.withdrawals == []
+    last = program("c = make(); say(c.wait_for_notices(20)); c.close()")
+    assert last.hear() == "True"
+    assert last.end()[0] == 0
+    assert [(w["notice_id"], w["epoch"]) for w in service.withdrawals] == [(row.notice_id, 1)]
+    assert service.positions == []
+
+
+@pytest.mark.fault(32)
+@pytest.mark.once
+def test_r5_a_notice_waits_through_reboots_and_a_backoff_of_an_earlier_boot_holds_nobody_up(make, service, monkeypatch):
+    monkeypatch.setattr(works, "_CLOSE_WAIT_S", 0.0)
+    clock = FakeClock(NOON)
+    connect = granted(make(WEEK, clock=clock))
+    service.fail(429, times=None, path="/withdrawals", retry_after=3600)
+    connect.withdraw()
+    eventually(lambda: any(r["path"].endswith("/withdrawals") for r in service.requests))
+    for _ in range(3):
+        clock.advance(86_400)
+        clock.reboot()
+        assert connect.flush().notices_pending == 1
+        connect.close()
+        connect = make(WEEK, clock=clock)
+        assert connect.permission().reason is Reason.WITHDRAWN
+    service.clear_failures()
+    clock.reboot()
+    clock.advance(1)
+    eventually(lambda: service.withdrawals)
+    eventually(lambda: not connect._opened().courier.pending())
+    assert len(service.withdrawals) == 1

@@ -185,7 +185,7 @@ def test_retry_after_keeps_the_background_away_and_flush_does_not_care(make, ser
     courier = connect._opened().courier
     courier.worker.call(lambda: None)
     ((_, not_before),) = courier._due.values()
-    assert not_before - time.monotonic() > 2000
+    assert not_before - time.clock_gettime(time.CLOCK_BOOTTIME) > 2000
     assert len(notices(service)) == 1
     assert connect.flush().notices_pending == 0
 
