@@ -63,7 +63,7 @@ class Drivable:
         """A drive through an opened engine."""
         return cls(
             submit=submitter.submit,
-            flush=lambda: engine.sender.worker.call(lambda: engine.sender.flush(None)),
+            flush=lambda: engine.sender.worker.call(lambda: engine.sender.flush(None, notices=False)),
             queued=lambda: len(engine.store.box) if engine.store.box is not None else 0,
             stats=lambda: engine.sender.stats,
             lost=lambda: (engine.store.dropped + engine.sender.stats.dropped, engine.link.aborted),

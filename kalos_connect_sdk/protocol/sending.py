@@ -93,14 +93,17 @@ class Sender:
         self.stats = SendStats()
         self.sending = False
 
-    def flush(self, timeout_s: float | None) -> FlushReport:
-        """Notices first, then every position that is due. Runs on the sender thread.
+    def flush(self, timeout_s: float | None, *, notices: bool = True) -> FlushReport:
+        """Notices first, whatever their backoff, then every position that is due. Runs on the sender thread.
+
+        ``notices``: false in a drive, which flushes again and again: there the courier tells them, in their own time.
 
         Raises :class:`TransportError` only when nothing could be done at all.
         """
         deadline = time.monotonic() + (timeout_s if timeout_s is not None else 3600.0)
         work = _Round()
-        work.notices = self._deliver_notices(deadline)
+        if notices:
+            work.notices = self._deliver_notices(deadline)
         while not work.done and time.monotonic() < deadline:
             self._step(work, deadline)
         box = self._store.box

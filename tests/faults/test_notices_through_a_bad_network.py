@@ -481,3 +481,34 @@ def test_r5_a_notice_waits_through_reboots_and_a_backoff_of_an_earlier_boot_hold
     eventually(lambda: service.withdrawals)
     eventually(lambda: not connect._opened().courier.pending())
     assert len(service.withdrawals) == 1
+
+
+class Trickle:
+    """Batch after batch, each when the one before has arrived."""
+
+    live = True
+
+    def __init__(self, service, count: int) -> None:
+        self._service, self._count = service, count
+
+    def __iter__(self) -> Iterator[Position]:
+        for number in range(self._count):
+            yield place(number)
+            assert self._service.wait_for(lambda s, n=number: len(s.positions) > n)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.fault(30, 31)
+def test_r5_a_drive_sends_on_and_leaves_a_waiting_notice_its_time(make, service):
+    connect = granted(make(WEEK))
+    service.fail(429, times=None, path="/withdrawals", retry_after=3600)
+    connect.withdraw()
+    assert service.wait_for(lambda s: any(r["path"].endswith("/withdrawals") for r in s.requests))
+    assert connect.request_permission(user_action=True).epoch == 2
+    with connect.drive(Trickle(service, 5)) as drive:
+        assert drive.wait(30)
+    assert len(service.positions) == 5
+    assert sum(r["path"].endswith("/withdrawals") for r in service.requests) == 1, "it asked us to wait an hour"
+    assert connect.flush().notices_pending == 1
