@@ -146,9 +146,7 @@ c.close()
 
 
 @pytest.mark.fault(52)
-@pytest.mark.parametrize(
-    "held", ["descriptors", "the way to the service", "a prompt", "a submit", "the box", "news"]
-)
+@pytest.mark.parametrize("held", ["descriptors", "the way to the service", "a prompt", "a submit", "the box", "news"])
 def test_r11_whatever_lock_the_interrupted_thread_holds(make, held):
     connect = granted(make(WEEK))
     connect.submit(Position(60.0, 24.0))
