@@ -186,6 +186,7 @@ def test_r4_nothing_readable_is_in_the_state_directory(make, service, tmp_path):
         assert number.to_bytes(4, "little") not in found and number.to_bytes(4, "big") not in found
 
 
+@pytest.mark.fault(52)
 def test_r11_withdraw_in_a_signal_handler_does_not_deadlock(tmp_path, service):
     script = """
 import signal, sys, json
@@ -211,6 +212,7 @@ except ConsentRequired as error:
     assert json.loads(done.stdout) == ["WITHDRAWN", True]
 
 
+@pytest.mark.fault(52)
 def test_r11_withdraw_in_atexit(tmp_path, service):
     script = """
 import atexit, sys
@@ -230,6 +232,7 @@ atexit.register(lambda: print(connect.withdraw().complete))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.fault(23)
 def test_a_forked_child_inherits_nothing_and_opens_anew(make, service):
     connect = make()
     connect.request_permission(user_action=True)

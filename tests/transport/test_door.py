@@ -151,6 +151,7 @@ def test_r10_cookies_never_return(door: Door) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.fault(34)
 def test_a_redirect_is_never_followed(door: Door, status: int) -> None:
     with Peer() as other:
         moved = f"HTTP/1.1 {status} Moved\r\nLocation: {other.url}\r\nContent-Length: 0\r\n\r\n".encode()
@@ -257,12 +258,14 @@ def drip_body(talk: Conversation) -> None:
 
 
 @pytest.mark.parametrize("script", [drip, drip_body])
+@pytest.mark.fault(29)
 def test_an_answer_in_drips_ends_at_the_total_deadline(door: Door, script: object) -> None:
     with Peer(script) as peer:  # type: ignore[arg-type]
         ride = Ride(lambda: door.exchange("GET", peer.url, headers={}, deadline_s=0.4)).join()
     assert isinstance(ride.error, ServiceUnreachable) and "timeout" in str(ride.error)
 
 
+@pytest.mark.fault(29)
 def test_a_body_that_is_not_taken_ends_at_the_total_deadline(door: Door) -> None:
     hold = threading.Event()
     with Peer(lambda talk: hold.wait(10) and None, receive_buffer=4096) as peer:
@@ -272,6 +275,7 @@ def test_a_body_that_is_not_taken_ends_at_the_total_deadline(door: Door) -> None
 
 
 @pytest.mark.parametrize("length", [b"Content-Length: 2000000\r\n", b""], ids=["declared", "until close"])
+@pytest.mark.fault(29)
 def test_an_oversized_answer_is_not_read(door: Door, length: bytes) -> None:
     def big(talk: Conversation) -> None:
         talk.request()

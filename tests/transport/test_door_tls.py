@@ -36,6 +36,7 @@ def _unknown_ca(ca: trustme.CA) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize("context_of", [_wrong_host, _expired, _not_yet_valid, _unknown_ca])
+@pytest.mark.fault(33)
 def test_a_peer_that_is_not_verified_sees_no_byte(
     door: Door, authority: trustme.CA, context_of: Callable[[trustme.CA], ssl.SSLContext]
 ) -> None:
@@ -49,6 +50,7 @@ def test_a_peer_that_is_not_verified_sees_no_byte(
     assert peer.connections == 1 and b"".join(received) == b"" and peer.requests == []
 
 
+@pytest.mark.fault(33)
 def test_tls_1_1_is_refused(door: Door, authority: trustme.CA) -> None:
     with pytest.warns(DeprecationWarning):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -61,6 +63,7 @@ def test_tls_1_1_is_refused(door: Door, authority: trustme.CA) -> None:
     assert peer.requests == []
 
 
+@pytest.mark.fault(33)
 def test_a_plain_peer_sees_no_byte_of_the_body(door: Door) -> None:
     received = []
 

@@ -44,6 +44,7 @@ def in_child(check: object) -> int:
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+@pytest.mark.fault(23)
 def test_the_child_shares_no_socket_and_opens_its_own(door: Door, tls: ssl.SSLContext, secure: bool) -> None:
     with Peer(tls=tls if secure else None) as peer:
         assert door.exchange("GET", peer.url, headers={}).ok
@@ -61,6 +62,7 @@ def test_the_child_shares_no_socket_and_opens_its_own(door: Door, tls: ssl.SSLCo
         assert peer.connections == 2
 
 
+@pytest.mark.fault(23)
 def test_a_fork_in_the_middle_of_a_tls_handshake_copies_no_socket(door: Door) -> None:
     hello, finish = threading.Event(), threading.Event()
 
@@ -79,6 +81,7 @@ def test_a_fork_in_the_middle_of_a_tls_handshake_copies_no_socket(door: Door) ->
         assert ride.join().error is not None
 
 
+@pytest.mark.fault(23)
 def test_r3_an_abort_in_the_parent_reaches_the_peer_although_a_child_was_forked(
     door: Door, clearance: Clearance
 ) -> None:
