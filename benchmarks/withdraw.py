@@ -241,6 +241,65 @@ def threads(stack: ExitStack, folder: str, *, tls: bool = False, by_signal: bool
     return play
 
 
+def told(stack: ExitStack, folder: str) -> Round:
+    """Another program withdraws; ours has a subscriber, a running drive and an indicator. From the other's call of
+    ``withdraw()``, the tombstone's write included."""
+    from kalos_connect_sdk.model.events import ConsentLost
+    from kalos_connect_sdk.sources import PushSource
+
+    _, url = stack.enter_context(sink(folder))
+    other = stack.enter_context(Program(__file__, "--withdrawer", folder, url))
+
+    def play() -> dict[str, float]:
+        news: queue.SimpleQueue[float] = queue.SimpleQueue()
+        with connect_at(folder, url) as connect:
+            connect.request_permission(user_action=True)
+            connect.on_change(lambda _: news.put(time.perf_counter()))
+            drive = connect.drive(PushSource())
+            other.tell()
+            while connect.sharing:
+                time.sleep(0.0005)
+            unshared = time.perf_counter()
+            lost = next(time.perf_counter() for event in drive if isinstance(event, ConsentLost))
+            heard = news.get()
+            begin = float(other.hear())
+        instants = {"ms": heard, "drive": lost, "sharing": unshared}
+        return {"complete": 1.0, **{name: (at - begin) * 1000 for name, at in instants.items()}}
+
+    return play
+
+
+def be_a_withdrawer(folder: str, url: str) -> None:
+    """The program of another process that withdraws: a line in is a round, a line out when it began."""
+    for _ in sys.stdin:
+        with connect_at(folder, url) as connect:
+            connect.receipts()
+            begin = time.perf_counter()
+            connect.withdraw()
+        print(begin, flush=True)
+
+
+def gone(stack: ExitStack, folder: str) -> Round:
+    """The service answers 410 to a send. From the call of ``flush()``, the request included."""
+    from kalos_connect_sdk import Position
+    from kalos_connect_sdk.testing import ServiceEmulator
+
+    def play() -> dict[str, float]:
+        news: queue.SimpleQueue[float] = queue.SimpleQueue()
+        with ServiceEmulator() as service, connect_at(f"{folder}/{time.monotonic_ns()}", service.url) as connect:
+            connect.request_permission(user_action=True)
+            connect.submit(Position(48.0, 11.0))
+            connect.flush()
+            connect.on_change(lambda _: news.put(time.perf_counter()))
+            service.fail(status=410, problem="consent-withdrawn", path="/v1/positions")
+            connect.submit(Position(48.0, 11.1))
+            begin = time.perf_counter()
+            connect.flush()
+            return {"complete": 1.0, "ms": (news.get() - begin) * 1000}
+
+    return play
+
+
 class Floor:
     """What the machine itself takes in the same moment: a durable SQLite commit, a write with fdatasync, and two
     milliseconds of processor time."""
@@ -289,6 +348,15 @@ SCENES: dict[str, tuple[str, Scene]] = {
     "threads-tls": ("8 busy sender threads in this process, https", lambda s, f: threads(s, f, tls=True)),
     "signal": ("in a signal handler that interrupts one of 8 busy threads", lambda s, f: threads(s, f, by_signal=True)),
     "floor": ("the same as the third row, after the probes below", lambda s, f: others(s, f, floor=True)),
+}
+TOLD: dict[str, tuple[str, Scene]] = {
+    "told": ("another program withdraws: `on_change`", told),
+    "gone": ("the service answers 410 to a `flush()`: `on_change`", gone),
+}
+SCENES |= TOLD
+MORE = {
+    "drive": "another program withdraws: `ConsentLost` of a drive",
+    "sharing": "another program withdraws: `sharing`",
 }
 PROBES = {
     "commit": "the machine then: one durable SQLite commit of its own",
@@ -339,8 +407,9 @@ def table(found: dict[tuple[str, str | None], list[dict[str, float]]]) -> str:
         where = f" ({tree})" if tree else ""
         if name != "floor":
             lines.append(f"| {SCENES[name][0]}{where} | {spread([f['ms'] for f in figures])} |")
-        else:
-            lines += [f"| {text}{where} | {spread([f[probe] for f in figures])} |" for probe, text in PROBES.items()]
+        for probe, text in {**PROBES, **MORE}.items():
+            if probe in figures[0]:
+                lines.append(f"| {text}{where} | {spread([f[probe] for f in figures])} |")
     return "\n".join(lines)
 
 
@@ -351,11 +420,14 @@ def main() -> None:
     parser.add_argument("--against", help="another working tree to take turns with")
     parser.add_argument("--scene", help=argparse.SUPPRESS)
     parser.add_argument("--sender", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--withdrawer", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.scene:
         be_a_scene(options.scene)
     elif options.sender:
         be_a_sender(options.sender[0], options.sender[1], int(options.sender[2]))
+    elif options.withdrawer:
+        be_a_withdrawer(*options.withdrawer)
     else:
         trees = [None] if options.against is None else [None, os.path.abspath(options.against)]
         print(table(measure(options.rounds, options.only, trees)))
