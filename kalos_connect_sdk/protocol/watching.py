@@ -135,12 +135,14 @@ class Watcher:
         if over:
             self._cut()
             if self._over_since is None:
-                self._next_look = max(self._next_look, now + _SOON_S)
+                self._next_look = now + _SOON_S
             self._finish_if_nobody_does()
         else:
             self._over_since = None
         if now < self._next_look and not self._urgent:
             self._owed = True
+            if self._listened_to():  # who subscribed since the last look does not wait for the tick
+                self._next_look = min(self._next_look, now + _SOON_S)
             return
         self._urgent = self._owed = False
         self._next_look = now + (_SOON_S if self._listened_to() else _TICK_S)
