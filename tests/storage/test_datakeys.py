@@ -300,8 +300,9 @@ class TestTmpfs:
         whole = entry.read_bytes()
         assert len(whole) == BLOB_SIZE
         other_magic = b"KALOSDK9" + whole[8:-8]
+        entry.write_bytes(b"")
+        assert keys.read() is None, "made, and then the disk was full: absent"
         for content in (
-            b"",
             whole[:-1],
             whole[:-1] + b"\0\0",
             bytes(BLOB_SIZE),
