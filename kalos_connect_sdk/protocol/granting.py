@@ -88,10 +88,10 @@ class Granting:
                 return Reason.REFUSED
             try:
                 self._finish_drop(shown.purpose)
-                self._commit(shown, answer, event)
+                done = self._commit(shown, answer, event)
             except StorageFailure:
                 return Reason.STATE_UNREADABLE
-        return Reason.ALLOWED
+        return Reason.ALLOWED if done else Reason.WITHDRAWN
 
     def downgrade(self, purpose: Purpose, withdrawals: int) -> Reason:
         """Precise to approximate without a prompt: a new epoch, and buffered precise positions are dropped (R15)."""
@@ -108,10 +108,10 @@ class Granting:
             try:
                 self._finish_drop(purpose)
                 terms = replace(record.terms, precision=Precision.APPROXIMATE, receipt_id=secrets.token_hex(16))
-                self._commit_terms(purpose, Event.AMEND, terms)
+                done = self._commit_terms(purpose, Event.AMEND, terms, withdrawals)
             except StorageFailure:
                 return Reason.STATE_UNREADABLE
-        return Reason.ALLOWED
+        return Reason.ALLOWED if done else Reason.WITHDRAWN
 
     def _finish_drop(self, purpose: Purpose) -> None:
         """R6: nothing of an earlier epoch survives a grant. We hold the exclusive lock.
@@ -133,7 +133,7 @@ class Granting:
             Outbox.drop_all_files(state.directory)
         self._ending.unfinished.pop(purpose, None)
 
-    def _commit(self, shown: Shown, answer: PromptAnswer, event: Event) -> None:
+    def _commit(self, shown: Shown, answer: PromptAnswer, event: Event) -> bool:
         state = self._state
         state.ensure_secret()
         now, reading = state.now(), state.clock.read()
@@ -160,15 +160,16 @@ class Granting:
             simulated=shown.simulated,
             run_id=state.run_id(),
         )
-        self._commit_terms(shown.purpose, event, terms)
+        return self._commit_terms(shown.purpose, event, terms, shown.withdrawals)
 
     @property
     def jurisdiction(self) -> str:
         """Whose cap on unlimited grants applies; the vendor's own where the service's region is not set."""
         return self._config.service_region or "CN"
 
-    def _commit_terms(self, purpose: Purpose, event: Event, terms: GrantTerms) -> None:
-        """Grant e+1: the page names it first, so that a withdrawal racing with the commit ends the right epoch."""
+    def _commit_terms(self, purpose: Purpose, event: Event, terms: GrantTerms, withdrawals: int) -> bool:
+        """Grant e+1: the page names it first, so that a withdrawal racing with the commit ends the right epoch. False
+        when one was counted before that: it may have ended nothing, and its program may be gone (R11)."""
         state = self._state
         secret = state.ensure_secret()
         ram = state.keys.read()
@@ -184,6 +185,8 @@ class Granting:
         if secret.raised(ended) is not secret:  # R7: what could not be told to the vault when it ended
             state.save_secret(secret.raised(ended))
         state.page.set_granted(purpose, epoch)
+        if state.page.withdrawals(purpose) != withdrawals:
+            return False
         record_id, fresh_id = state.next_record_id(purpose, epoch, secret.key_id)
         superseded = [row.notice_id for row in state.ledger.notices() if row.purpose is purpose and not row.awake]
         body = state.event(event.value, purpose, epoch, cause="subject", terms=terms)
@@ -198,6 +201,7 @@ class Granting:
                 state.keys.make(epoch, 1)
             except StorageFailure:
                 pass  # consent does not depend on it: it is made with the first position, or that is not accepted
+        return True
 
     def _notice(self, record_id: str, purpose: Purpose, epoch: int) -> NoticeRow:
         """The withdrawal notice of a grant, signed now so that withdrawing needs no vault (R5, R11)."""

@@ -16,9 +16,12 @@ import pytest
 from statement_scheduler import Pair, every_schedule
 from two_programs import NAVIGATION, Program, Scene, polite_locks
 
+from kalos_connect_sdk.core.lifecycle import Event
 from kalos_connect_sdk.errors import KalosConnectError
+from kalos_connect_sdk.model.consent import GrantTerms, Purpose
 from kalos_connect_sdk.model.decision import Reason
 from kalos_connect_sdk.protocol.ending import Ending
+from kalos_connect_sdk.protocol.granting import Granting
 from kalos_connect_sdk.protocol.sending import Sender
 from kalos_connect_sdk.protocol.store import Store
 from kalos_connect_sdk.protocol.view import View
@@ -187,6 +190,14 @@ def test_the_harness_finds_an_allow_that_slips_through(
         monkeypatch.setattr(Page, "withdrawals", lambda self, purpose: 0)
     else:
         monkeypatch.setattr(Ending, "_slipped_in", lambda *_: {})
+        commit = Granting._commit_terms
+
+        def blind(self: Granting, purpose: Purpose, event: Event, terms: GrantTerms, withdrawals: int) -> bool:
+            with monkeypatch.context() as patch:
+                patch.setattr(Page, "withdrawals", lambda *_: withdrawals)
+                return commit(self, purpose, event, terms, withdrawals)
+
+        monkeypatch.setattr(Granting, "_commit_terms", blind)
     with pytest.raises(AssertionError, match="came through"):
         swept(allowing_against_withdrawing(scene), GRANTING, ENDING)
 

@@ -25,6 +25,7 @@ from kalos_connect_sdk import (
     PermissionState,
     Place,
     Position,
+    Precision,
     PromptAnswer,
     Purpose,
     Reason,
@@ -201,13 +202,38 @@ def test_r11_an_allow_in_another_process_loses_to_a_withdrawal(make, service, pr
     vault.go.set()
     assert other.hear() == "True ()"
     permission = connect.permission()
-    assert not permission.granted and permission.reason is Reason.WITHDRAWN
-    assert future.result(PATIENCE_S), "what it said for a moment is over"
+    assert not permission.granted and permission.reason is Reason.NOT_ASKED, "it was void before it was recorded"
+    assert not future.result(PATIENCE_S).granted
     with pytest.raises(ConsentRequired):
         connect.submit(Position(*HELSINKI))
     assert connect.flush().sent == 0 and service.positions == []
     other.say()
     assert other.end() == (0, [])
+
+
+@pytest.mark.fault(24)
+@pytest.mark.parametrize("anew", [False, True], ids=["asked first", "downgraded"])
+def test_r11_an_allow_on_its_way_is_void_although_the_program_that_withdrew_is_gone(make, monkeypatch, anew):
+    """The Allow stands still behind the barrier, before its epoch is known: who withdraws finds no grant to end, and
+    exits before the Allow is recorded. Nobody is left to end it afterwards."""
+    connect, other = make(WEEK), make()
+    if anew:
+        granted(connect)
+    granting = connect._opened().asking._granting
+    finish_drop = granting._finish_drop
+
+    def withdrawn_meanwhile(purpose):
+        assert not other.withdraw(timeout_s=0.05).complete
+        other.close()
+        finish_drop(purpose)
+
+    monkeypatch.setattr(granting, "_finish_drop", withdrawn_meanwhile)
+    wanted = Precision.APPROXIMATE if anew else Precision.PRECISE
+    assert not connect.request_permission(precision=wanted, user_action=True).granted
+    assert not settled(connect).view.permission(Purpose.NAVIGATION).granted
+    assert not make().permission().granted
+    with pytest.raises(ConsentRequired):
+        connect.submit(Position(*HELSINKI))
 
 
 def test_r6_an_unfinished_drop_never_ends_a_later_grant(make, tmp_path, monkeypatch):
