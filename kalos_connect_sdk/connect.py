@@ -158,7 +158,10 @@ class Connect(OneProcess):
             from .protocol.unopened import withdraw_unopened
 
             return withdraw_unopened(self._parts, purposes, str(error))
-        report = engine.withdraw(purposes, timeout_s)
+        try:
+            report = engine.withdraw(purposes, timeout_s)
+        except KalosConnectError:  # another thread closed it just now: one that is opened anew finishes
+            return self.withdraw(purpose, timeout_s=timeout_s)
         if Purpose.NAVIGATION in purposes and self._submitter is not None:
             self._submitter.forget()
         return report  # running drives are told by the watcher: a signal handler may be our caller

@@ -236,6 +236,25 @@ def test_r11_an_allow_on_its_way_is_void_although_the_program_that_withdrew_is_g
         connect.submit(Position(*HELSINKI))
 
 
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_r11_a_withdrawal_that_another_thread_overtakes_with_a_close_is_complete(make, monkeypatch, end):
+    connect = granted(make(WEEK))
+    assert connect.submit(Position(*HELSINKI)).accepted
+    engine = connect._opened()
+    withdraw = engine.withdraw
+
+    def overtaken(*arguments):
+        over = threading.Thread(target=getattr(connect, end))
+        over.start()
+        over.join(PATIENCE_S)
+        return withdraw(*arguments)
+
+    monkeypatch.setattr(engine, "withdraw", overtaken)
+    report = connect.withdraw()
+    assert report.complete and report.durable
+    assert not make().permission().granted
+
+
 def test_r6_an_unfinished_drop_never_ends_a_later_grant(make, tmp_path, monkeypatch):
     connect = granted(make(WEEK))
     holder = Barrier(directory(tmp_path)).shared(1.0)
