@@ -43,7 +43,12 @@ class WhenParked:
             future: Future[Permission] = Future()
             future.set_running_or_notify_cancel()  # others may join it: nobody cancels it for all
             self._waiting[purpose] = (future, precision, self._withdrawals(purpose))
-        threading.Thread(target=self._wait, args=(purpose,), name="kalos-when-parked", daemon=True).start()
+        waiter = threading.Thread(target=self._wait, args=(purpose,), name="kalos-when-parked", daemon=True)
+        try:
+            waiter.start()
+        except RuntimeError:  # no thread can be had: nobody would wait for the stop
+            self._forget(purpose)
+            future.set_result(self._view.permission(purpose))
         return future
 
     def waits(self, purpose: Purpose) -> bool:

@@ -300,6 +300,26 @@ def test_what_waits_is_told_when_the_facade_closes(make):
     assert future.result(timeout=20).state is PermissionState.PROMPT
 
 
+def test_r12_what_nobody_can_wait_for_is_answered_at_once_and_can_be_asked_again(make, monkeypatch):
+    """A process that may start no more threads."""
+    vehicle = FakeVehicle(parked=False, speed_mps=20.0)
+    connect = make(vehicle=vehicle)
+    start = threading.Thread.start
+
+    def refused(thread):
+        if thread.name == "kalos-when-parked":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    connect.permission()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        assert not connect.ask_when_parked().result(timeout=20).granted
+        assert connect.permission().state is not PermissionState.DEFERRED, "nothing waits"
+    vehicle.park()
+    assert connect.ask_when_parked().result(timeout=20).granted
+
+
 def test_a_desk_that_faces_no_driver_is_asked_at_once(make):
     prompter = ScriptedPrompter(PromptAnswer.allow())
     prompter.driver_facing = False
