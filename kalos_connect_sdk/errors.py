@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import FrameType
 
     from .model.decision import Reason
 
@@ -122,6 +123,7 @@ def silenced(error: BaseException) -> BaseException:
     """``error``, with the locals of every frame that it left cleared, in its whole chain; lines and names stay.
 
     Crash reporters record the locals of a traceback; below our calls they are request bodies, tokens and keys (R10).
+    An error that a caller was handling already when we were called is left as it is: its frames are the caller's.
     """
     pending: list[BaseException | None] = [error]
     seen: set[int] = set()
@@ -131,14 +133,21 @@ def silenced(error: BaseException) -> BaseException:
             continue
         seen.add(id(each))
         trace = each.__traceback__
+        if each is not error and trace is not None and not _cleared(trace.tb_frame):
+            continue  # it was caught above us
         while trace is not None:
-            try:
-                trace.tb_frame.clear()
-            except RuntimeError:  # it still runs: the caller's own frames
-                pass
+            _cleared(trace.tb_frame)
             trace = trace.tb_next
         pending += [each.__cause__, each.__context__]
     return error
+
+
+def _cleared(frame: FrameType) -> bool:
+    try:
+        frame.clear()
+    except RuntimeError:  # it still runs: the caller's own
+        return False
+    return True
 
 
 def quiet(call: Callable[_P, _R]) -> Callable[_P, _R]:

@@ -16,7 +16,18 @@ import trustme
 from canaries import HERE, LATITUDE, LONGITUDE, Canaries, dump, position, secret
 from hostile_service import ACCESS_TOKEN, ENDINGS, MOODS, HostileService
 
-from kalos_connect_sdk import AssertedParked, AsyncConnect, Config, ConfigError, Place, Position, PromptAnswer
+from kalos_connect_sdk import (
+    AssertedParked,
+    AsyncConnect,
+    Config,
+    ConfigError,
+    Connect,
+    ConsentRequired,
+    InvalidPosition,
+    Place,
+    Position,
+    PromptAnswer,
+)
 from kalos_connect_sdk.sources import PushSource, open_source
 from kalos_connect_sdk.testing import ScriptedPrompter
 
@@ -340,3 +351,39 @@ def test_r10_the_password_of_a_proxy_is_not_shown(connect):
     with pytest.raises(ConfigError) as caught:
         Config(service_url="https://user:canary-password-Lq8w@example.org")
     assert canaries.found_in(f"{caught.value!r} {caught.value}") == []
+
+
+def test_r10_what_an_app_was_handling_when_it_called_us_stays_the_apps(tmp_path):
+    """Its frames are not ours to clear: their locals are its own crash report, and a suspended one would end."""
+    ended = []
+
+    def steps():
+        try:
+            try:
+                raise LookupError("the app's own")
+            except LookupError as error:
+                yield error
+                yield "went on"
+        finally:
+            ended.append(True)
+
+    def fails(detail):
+        raise ValueError(detail)
+
+    app = steps()
+    with Connect("com.example.margins", config=Config(state_dir=str(tmp_path), vault="memory")) as connect:
+        try:
+            raise next(app)
+        except LookupError:
+            with pytest.raises(ConsentRequired):
+                connect.drive(PushSource())
+            with pytest.raises(InvalidPosition):
+                connect.submit("not a position")  # type: ignore[arg-type]
+        assert not ended and next(app) == "went on"
+        try:
+            fails("seven")
+        except ValueError as error:
+            with pytest.raises(ConsentRequired):
+                connect.drive(PushSource())
+            assert error.__traceback__ is not None and error.__traceback__.tb_next is not None
+            assert error.__traceback__.tb_next.tb_frame.f_locals == {"detail": "seven"}
