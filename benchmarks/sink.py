@@ -1,7 +1,7 @@
 """A service that only answers: registers everybody, accepts everything, keeps nothing. Prints its URL.
 
-``sink.py [--tls PEM] [--stall]``: over https with that key and certificate; a stalling one reads positions and
-never answers them, and prints ``stalled`` for each request that hangs.
+``sink.py [--tls PEM] [--stall] [--until-eof]``: over https with that key and certificate; a stalling one reads
+positions and never answers them, and prints ``stalled`` for each request that hangs; until its input ends.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import select
 import ssl
 import sys
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -78,6 +79,8 @@ if "--tls" in sys.argv:
 
 
 if __name__ == "__main__":
+    if "--until-eof" in sys.argv:
+        threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
     server = Server(("127.0.0.1", 0), Handler)
     print(f"{'https' if TLS else 'http'}://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()

@@ -52,7 +52,8 @@ def connect_at(folder: str, url: str) -> Any:
 class Senders:
     """Threads, each with a :class:`Connect` of its own, that submit and flush as fast as they can until refused."""
 
-    def __init__(self, folder: str, url: str, count: int, say: Callable[[str], Any]) -> None:
+    def __init__(self, folder: str, url: str, count: int, say: Callable[[str], Any], busy_at: int = 120) -> None:
+        self._busy_at = busy_at
         self._go: list[queue.SimpleQueue[bool]] = [queue.SimpleQueue() for _ in range(count)]
         for number, go in enumerate(self._go):
             threading.Thread(target=self._work, args=(folder, url, number, go, say), daemon=True).start()
@@ -62,18 +63,18 @@ class Senders:
         for go in self._go:
             go.put(True)
 
-    @staticmethod
-    def _work(folder: str, url: str, number: int, go: Any, say: Callable[[str], Any]) -> None:
+    def _work(self, folder: str, url: str, number: int, go: Any, say: Callable[[str], Any]) -> None:
         connect = connect_at(folder, url)
         while go.get():
             try:
-                submit_and_flush(connect, number, lambda: say("busy"))
+                submit_and_flush(connect, number, lambda: say("busy"), busy_at=self._busy_at)
             finally:
                 say("stopped")
 
 
-def submit_and_flush(connect: Any, number: int, busy: Callable[[], None]) -> None:
-    """Until it is refused; a no before it was ever busy is that of the round before."""
+def submit_and_flush(connect: Any, number: int, busy: Callable[[], None], *, busy_at: int = 120) -> None:
+    """Until it is refused; a no before it was ever busy is that of the round before. ``busy_at``: the position after
+    which it is, every fiftieth being followed by a flush."""
     from kalos_connect_sdk import KalosConnectError, Position
 
     said = False
@@ -81,18 +82,18 @@ def submit_and_flush(connect: Any, number: int, busy: Callable[[], None]) -> Non
         try:
             for i in itertools.count():
                 connect.submit(Position(48.0 + number, 11.0 + i * 1e-6))
-                if i % 50 == 49:
-                    connect.flush()
-                if i == 120:
+                if i == busy_at:
                     busy()
                     said = True
+                if i % 50 == 49:
+                    connect.flush()
         except KalosConnectError:
             time.sleep(0.002)
 
 
-def be_a_sender(folder: str, url: str, count: int) -> None:
+def be_a_sender(folder: str, url: str, count: int, busy_at: int) -> None:
     """The program of a busy process: one line in is one round, words out."""
-    senders = Senders(folder, url, count, lambda word: os.write(1, f"{word}\n".encode()))  # whole
+    senders = Senders(folder, url, count, lambda word: os.write(1, f"{word}\n".encode()), busy_at)  # whole
     for _ in sys.stdin:
         senders.go()
     os._exit(0)
@@ -127,8 +128,16 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.communicate()
+        """The end of its input is the end of a program, and of those it started."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 def certificate(path: str) -> None:
@@ -155,7 +164,7 @@ def certificate(path: str) -> None:
 @contextmanager
 def sink(folder: str, *, tls: bool = False, stall: bool = False) -> Iterator[tuple[Program, str]]:
     """The service in a process of its own, and its address."""
-    arguments = [str(HERE / "sink.py")]
+    arguments = [str(HERE / "sink.py"), "--until-eof"]
     if tls:
         certificate(f"{folder}/tls.pem")
         arguments += ["--tls", f"{folder}/tls.pem"]
@@ -192,7 +201,7 @@ def offline(stack: ExitStack, folder: str, *, queued: int) -> Round:
 def others(stack: ExitStack, folder: str, *, tls: bool = False, stall: bool = False, floor: bool = False) -> Round:
     """Eight busy senders in two other processes."""
     service, url = stack.enter_context(sink(folder, tls=tls, stall=stall))
-    arguments = [__file__, "--sender", folder, url, str(SENDERS // 2)]
+    arguments = [__file__, "--sender", folder, url, str(SENDERS // 2), "49" if stall else "120"]
     programs = [stack.enter_context(Program(*arguments)) for _ in range(2)]
     probes = Floor(folder) if floor else None
 
@@ -419,13 +428,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=SCENES, default=list(SCENES))
     parser.add_argument("--against", help="another working tree to take turns with")
     parser.add_argument("--scene", help=argparse.SUPPRESS)
-    parser.add_argument("--sender", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--sender", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--withdrawer", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.scene:
         be_a_scene(options.scene)
     elif options.sender:
-        be_a_sender(options.sender[0], options.sender[1], int(options.sender[2]))
+        be_a_sender(options.sender[0], options.sender[1], int(options.sender[2]), int(options.sender[3]))
     elif options.withdrawer:
         be_a_withdrawer(*options.withdrawer)
     else:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Build the wheel once, then for each interpreter: a fresh environment, the wheel with its extras, every test.
-# The lint, type and layer checks, and the tests marked `once`, run on the first interpreter; the others then run side
-# by side, for most of a test is waiting. Arguments: interpreters (default: python3).
+# The lint, type and layer checks, and the tests marked `once`, run on the first interpreter. The others run beside it,
+# for most of a test is waiting; what they said comes after. Arguments: interpreters (default: python3).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venvs=.venvs
@@ -46,7 +46,6 @@ first="${1:-python3}"
 build "$first"
 lint
 [ -n "${LINT_ONLY:-}" ] && exit 0
-suite "$first"
 beside=() logs=()
 for interpreter in "${@:2}"; do
   log="$venvs/suite-${#logs[@]}.log"
@@ -54,6 +53,8 @@ for interpreter in "${@:2}"; do
   beside+=($!) logs+=("$log")
 done
 failed=0
+suite "$first" & # in a process of its own: behind `||` bash would forget to stop at the first error
+wait $! || failed=1
 for i in "${!beside[@]}"; do
   wait "${beside[$i]}" || failed=1
   cat "${logs[$i]}"
