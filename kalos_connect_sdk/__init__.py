@@ -37,7 +37,15 @@ if TYPE_CHECKING:
     from .model.notice import Controller, Notice, NoticeText
     from .model.position import Datum, Place, Position
     from .model.reports import FlushReport, Submission, WithdrawalReport
-    from .model.rights import DeletionReason, HourOfUse, PrivacyReport, RequestKind, RequestStatus, RightsRequest
+    from .model.rights import (
+        DeletionReason,
+        HourOfUse,
+        MarkedBy,
+        PrivacyReport,
+        RequestKind,
+        RequestStatus,
+        RightsRequest,
+    )
     from .model.route import Manoeuvre, Route
     from .model.timing import ClockReading
     from .model.vehicle import Gear, Motion, OsAnswer, VehicleState
@@ -74,7 +82,7 @@ _HOMES = {
     "model.position": ("Datum", "Place", "Position"),
     "model.reports": ("FlushReport", "Submission", "WithdrawalReport"),
     "model.rights": (
-        "DeletionReason", "HourOfUse", "PrivacyReport", "RequestKind", "RequestStatus", "RightsRequest",
+        "DeletionReason", "HourOfUse", "MarkedBy", "PrivacyReport", "RequestKind", "RequestStatus", "RightsRequest",
     ),
     "model.route": ("Manoeuvre", "Route"),
     "model.timing": ("ClockReading",),
@@ -114,6 +122,7 @@ __all__ = [
     "KalosConnectError",
     "LocationSource",
     "Manoeuvre",
+    "MarkedBy",
     "Motion",
     "NoPosition",
     "Notice",

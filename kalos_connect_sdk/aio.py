@@ -16,7 +16,7 @@ from .connect import Connect
 from .model.consent import Permission, Precision, Purpose
 from .model.position import Place, Position
 from .model.reports import FlushReport, Submission, WithdrawalReport
-from .model.rights import DeletionReason, PrivacyReport, RightsRequest
+from .model.rights import DeletionReason, MarkedBy, PrivacyReport, RightsRequest
 from .model.route import Route
 from .protocol.one_process import OneProcess
 
@@ -77,6 +77,10 @@ class AsyncPrivacy:
         """See :meth:`Privacy.request_deletion`. Once begun it completes."""
         return await asyncio.shield(asyncio.to_thread(self._connect.privacy.request_deletion, reason))
 
+    async def mark_as_minor(self, by: MarkedBy) -> RightsRequest | None:
+        """See :meth:`Privacy.mark_as_minor`. Once begun it completes."""
+        return await asyncio.shield(asyncio.to_thread(self._connect.privacy.mark_as_minor, by))
+
     async def request_access(self) -> RightsRequest:
         """See :meth:`Privacy.request_access`."""
         return await asyncio.to_thread(self._connect.privacy.request_access)
@@ -120,17 +124,24 @@ class AsyncConnect(OneProcess):
         *,
         precision: Precision = Precision.PRECISE,
         user_action: bool = False,
+        guardian: str | None = None,
     ) -> Permission:
         """See :meth:`Connect.request_permission`."""
-        asking = partial(self._connect.request_permission_future, purpose, precision=precision, user_action=user_action)
+        ask = self._connect.request_permission_future
+        asking = partial(ask, purpose, precision=precision, user_action=user_action, guardian=guardian)
         future = await asyncio.to_thread(asking)
         return await asyncio.shield(asyncio.wrap_future(future))
 
     async def ask_when_parked(
-        self, purpose: Purpose = Purpose.NAVIGATION, *, precision: Precision = Precision.PRECISE
+        self,
+        purpose: Purpose = Purpose.NAVIGATION,
+        *,
+        precision: Precision = Precision.PRECISE,
+        guardian: str | None = None,
     ) -> Permission:
         """See :meth:`Connect.ask_when_parked`; waits for the answer."""
-        future = await asyncio.to_thread(partial(self._connect.ask_when_parked, purpose, precision=precision))
+        asking = partial(self._connect.ask_when_parked, purpose, precision=precision, guardian=guardian)
+        future = await asyncio.to_thread(asking)
         return await asyncio.shield(asyncio.wrap_future(future))
 
     async def withdraw(self, purpose: Purpose | None = None, *, timeout_s: float = 5.0) -> WithdrawalReport:

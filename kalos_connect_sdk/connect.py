@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from .config import Config
 from .core.gate import clear_place
-from .errors import ConsentRequired, KalosConnectError, NoPosition, StateError, StateRolledBack, quiet, silenced
+from .errors import ConsentRequired, KalosConnectError, NoPosition, StateError, quiet, silenced
 from .model.consent import Permission, PermissionState, Precision, Purpose
-from .model.decision import Reason
+from .model.decision import Reason, reason_of
 from .model.notice import Notice
 from .model.position import Place, Position
 from .model.reports import FlushReport, Submission, WithdrawalReport
@@ -109,7 +109,7 @@ class Connect(OneProcess):
         try:
             return self._opened().view.permission(purpose)
         except StateError as error:
-            return Permission(PermissionState.UNAVAILABLE, _reason_of(error))
+            return Permission(PermissionState.UNAVAILABLE, reason_of(error))
 
     @quiet
     def request_permission(
@@ -118,12 +118,15 @@ class Connect(OneProcess):
         *,
         precision: Precision = Precision.PRECISE,
         user_action: bool = False,
+        guardian: str | None = None,
     ) -> Permission:
         """Ask the person when the rules allow (R12) and wait for the answer; at most 120 s, always resolves.
 
-        ``user_action``: the person asked for it, which reopens what a refusal or a withdrawal closed.
+        ``user_action``: the person asked for it, which reopens what a refusal or a withdrawal closed. ``guardian``: a
+        reference to evidence of a guardian's consent, which a minor's grant needs (R17); it is kept in the receipt.
         """
-        return self.request_permission_future(purpose, precision=precision, user_action=user_action).result()
+        asked = self.request_permission_future
+        return asked(purpose, precision=precision, user_action=user_action, guardian=guardian).result()
 
     @quiet
     def request_permission_future(
@@ -132,16 +135,21 @@ class Connect(OneProcess):
         *,
         precision: Precision = Precision.PRECISE,
         user_action: bool = False,
+        guardian: str | None = None,
     ) -> Future[Permission]:
         """The same for user-interface threads: returns at once."""
-        return self._asked(lambda engine: engine.asking.request(purpose, precision, user_action))
+        return self._asked(lambda engine: engine.asking.request(purpose, precision, user_action, guardian))
 
     @quiet
     def ask_when_parked(
-        self, purpose: Purpose = Purpose.NAVIGATION, *, precision: Precision = Precision.PRECISE
+        self,
+        purpose: Purpose = Purpose.NAVIGATION,
+        *,
+        precision: Precision = Precision.PRECISE,
+        guardian: str | None = None,
     ) -> Future[Permission]:
         """The person wants to be asked: now when parked, else at the next stop (R12). A withdrawal cancels it."""
-        return self._asked(lambda engine: engine.works.when_parked.request(purpose, precision))
+        return self._asked(lambda engine: engine.works.when_parked.request(purpose, precision, guardian))
 
     @quiet
     def withdraw(self, purpose: Purpose | None = None, *, timeout_s: float = 5.0) -> WithdrawalReport:
@@ -228,7 +236,7 @@ class Connect(OneProcess):
         try:
             engine = self._opened()
         except StateError as error:
-            return FlushReport(reason=_reason_of(error))
+            return FlushReport(reason=reason_of(error))
         return engine.sender.worker.call(lambda: engine.sender.flush(timeout_s))
 
     @quiet
@@ -248,10 +256,8 @@ class Connect(OneProcess):
         opened, owns = source_of(source)
         if self._submitter is None:
             self._open_submitter()
-        submitter = self._submitter
-        assert submitter is not None
-        target = Drivable.of(engine, submitter)
-        drive = Drive(target, opened, route, owns_source=owns)
+        assert self._submitter is not None
+        drive = Drive(Drivable.of(engine, self._submitter), opened, route, owns_source=owns)
         self._drives.add(drive)
         return drive
 
@@ -332,7 +338,7 @@ class Connect(OneProcess):
         try:
             return ask(self._opened())
         except StateError as error:
-            future.set_result(Permission(PermissionState.UNAVAILABLE, _reason_of(error)))
+            future.set_result(Permission(PermissionState.UNAVAILABLE, reason_of(error)))
         return future
 
     # -- wiring ----------------------------------------------------------------------------------
@@ -355,7 +361,7 @@ class Connect(OneProcess):
             self._submitter = Submitter(self._opened())
             return
         except StateError as error:
-            reason = _reason_of(error)
+            reason = reason_of(error)
         raise ConsentRequired(reason)
 
     def _open_vault(self, directory: StateDirectory) -> Vault:
@@ -392,7 +398,3 @@ class Connect(OneProcess):
         self._inherited, self._engine = self._engine, None  # kept referenced, never used or closed
         self._submitter = None
         self._drives = weakref.WeakSet()
-
-
-def _reason_of(error: StateError) -> Reason:
-    return Reason.STATE_ROLLED_BACK if isinstance(error, StateRolledBack) else Reason.STATE_UNREADABLE

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import KalosConnectError
 from .model.consent import Purpose
 from .model.reports import WithdrawalReport
-from .model.rights import DeletionReason, PrivacyReport, RequestKind, RequestStatus, RightsRequest
+from .model.rights import DeletionReason, MarkedBy, PrivacyReport, RequestKind, RequestStatus, RightsRequest
 
 if TYPE_CHECKING:
     from .protocol.engine import Engine
@@ -80,6 +80,25 @@ class Privacy:
         request = engine.keeper.call(lambda: rights.make(RequestKind.DELETION, reason, usage.names()))
         engine.courier.wake()
         return request
+
+    def mark_as_minor(self, by: MarkedBy) -> RightsRequest | None:
+        """This profile is a minor's (R17): from now on a grant needs evidence of a guardian's consent, which is
+        ``request_permission(guardian=...)``. A grant without it is revoked like a withdrawal (R3), and the service is
+        asked to delete what it covered; one with evidence stays.
+
+        Returns that request, or None when nothing was collected without evidence. The mark is durable before this
+        returns, and for good: a reset keeps it, nothing takes it away. Who was marked by mistake uses a profile of
+        their own. Raises as :meth:`request_deletion`; what was granted without evidence has ended all the same.
+        """
+        if not isinstance(by, MarkedBy):
+            raise TypeError("by must be a MarkedBy")
+        engine = self._engine()
+        minors = engine.works.minors
+        try:
+            return engine.keeper.call(lambda: minors.mark(by))
+        finally:
+            engine.view.changed()
+            engine.courier.wake()
 
     def request_access(self) -> RightsRequest:
         """Ask the service what it holds. Raises as :meth:`request_deletion`; consent is not touched."""

@@ -116,11 +116,11 @@ def parameters(call) -> list[str]:
         (sdk.Connect.permission, "self purpose=Purpose.NAVIGATION"),
         (
             sdk.Connect.request_permission,
-            "self purpose=Purpose.NAVIGATION *precision=Precision.PRECISE *user_action=False",
+            "self purpose=Purpose.NAVIGATION *precision=Precision.PRECISE *user_action=False *guardian=None",
         ),
         (
             sdk.Connect.request_permission_future,
-            "self purpose=Purpose.NAVIGATION *precision=Precision.PRECISE *user_action=False",
+            "self purpose=Purpose.NAVIGATION *precision=Precision.PRECISE *user_action=False *guardian=None",
         ),
         (sdk.Connect.submit, "self position"),
         (sdk.Connect.flush, "self timeout_s=None"),

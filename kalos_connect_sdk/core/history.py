@@ -5,6 +5,8 @@ text in milliseconds, UTC; seconds are whole milliseconds. What is kept here:
 
 - a grant has an epoch above every earlier one of its purpose; every other event names the present one (R6);
 - an ending is remembered with who caused it and why; a third dismissal in a row starts the quiet time (R12);
+- a profile marked as a minor stays one: no event takes the mark away, and no later grant is without evidence of a
+  guardian's consent (R17);
 - an event that is malformed, or that cannot follow the ones before it, is an error and never skipped (R8).
 """
 
@@ -24,8 +26,9 @@ from .lifecycle import GRANTING, Event, transition
 __all__ = ["MalformedEvent", "apply", "fold", "make_event", "terms_from_json", "terms_to_json"]
 
 DISMISSALS_BEFORE_QUIET: Final = 3
-MARKS: Final = frozenset({"erased", "registered", "withdraw-again", "reset"})
-"""Kinds beside the lifecycle's: a drop finished, the service knows, a withdrawal of nothing, a new start."""
+MARKS: Final = frozenset({"erased", "registered", "withdraw-again", "reset", "minor"})
+"""Kinds beside the lifecycle's: a drop finished, the service knows, a withdrawal of nothing, a new start, a profile
+marked as a minor."""
 
 _EVENTS: Final = {event.value: event for event in Event}
 _PURPOSES: Final = {purpose.value: purpose for purpose in Purpose}
@@ -181,11 +184,14 @@ def apply(state: RecordState, body: Mapping[str, Any]) -> RecordState:
     if event in GRANTING:
         if body["epoch"] <= state.epoch:
             _refuse("a grant needs a new epoch")  # R6
+        terms = terms_from_json(body["terms"])
+        if state.minor and terms.guardian is None:
+            _refuse("a minor's grant needs evidence of a guardian's consent")  # R17
         return replace(
             state,
             status=after,
             epoch=body["epoch"],
-            terms=terms_from_json(body["terms"]),
+            terms=terms,
             dismissals=0,
             embargo_from=None,
             ended_cause=None,
@@ -227,9 +233,13 @@ def _marked(state: RecordState, kind: str, epoch: int, at: datetime) -> RecordSt
     if kind == "reset":
         if epoch < state.epoch:
             _refuse("a new start cannot lower the epoch")  # R6
-        return RecordState(state.purpose, epoch=epoch, erased_epoch=state.erased_epoch, changed_at=at)
+        return RecordState(
+            state.purpose, epoch=epoch, erased_epoch=state.erased_epoch, minor=state.minor, changed_at=at
+        )
     if epoch > state.epoch:
         _refuse("it names an epoch that was never granted")
+    if kind == "minor":
+        return replace(state, minor=True)
     if kind == "registered":
         return replace(state, registered_epoch=max(state.registered_epoch, epoch))
     if state.status.active and epoch == state.epoch:

@@ -170,8 +170,19 @@ class GrantTerms:
     asserted_parked: str | None = None
     simulated: bool = False
     guardian: str | None = None
+    """The app's reference to evidence of a guardian's consent (R17), such as the number of a form."""
     run_id: str | None = None
     """Set when the vault is memory only: the grant ends with that run (R9)."""
+
+
+def guardian_reference(text: str | None) -> str | None:
+    """``text`` as a reference to evidence of a guardian's consent that the app keeps (R17): 1 to 200 printable
+    characters, not all blank. Raises ``ValueError``, which never repeats it."""
+    if text is None:
+        return None
+    if not isinstance(text, str) or not text.strip() or len(text) > 200 or not text.isprintable():
+        raise ValueError("guardian must be 1 to 200 printable characters: a reference to evidence that the app keeps")
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +208,13 @@ class RecordState:
     ``time``, ``drive``, ``notice``, ``origin``."""
     ended_reason: Reason | None = None
     changed_at: datetime | None = None
+    minor: bool = False
+    """The profile was marked as a minor: a grant needs evidence of a guardian's consent (R17)."""
+
+    @property
+    def guardian_missing(self) -> bool:
+        """R17: the profile is a minor's, and the latest grant has no evidence of a guardian's consent."""
+        return self.minor and (self.terms is None or self.terms.guardian is None)
 
 
 @dataclass(frozen=True, slots=True)

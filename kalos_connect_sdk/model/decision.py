@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["Reason"]
+from ..errors import StateError, StateRolledBack
+
+__all__ = ["Reason", "reason_of"]
 
 
 class Reason(Enum):
@@ -42,3 +44,8 @@ class Reason(Enum):
     OUT_OF_ORDER = "out-of-order"
     DUPLICATE = "duplicate"
     OUTBOX_UNAVAILABLE = "outbox-unavailable"
+
+
+def reason_of(error: StateError) -> Reason:
+    """Why the gate says no when the state cannot be used."""
+    return Reason.STATE_ROLLED_BACK if isinstance(error, StateRolledBack) else Reason.STATE_UNREADABLE

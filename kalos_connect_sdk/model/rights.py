@@ -10,7 +10,7 @@ from typing import Any
 
 from .consent import Permission, Purpose
 
-__all__ = ["DeletionReason", "HourOfUse", "PrivacyReport", "RequestKind", "RequestStatus", "RightsRequest"]
+__all__ = ["DeletionReason", "HourOfUse", "MarkedBy", "PrivacyReport", "RequestKind", "RequestStatus", "RightsRequest"]
 
 
 class RequestKind(Enum):
@@ -35,6 +35,14 @@ class DeletionReason(Enum):
     """The person no longer uses the service, or closed the account."""
     SERVICE_ENDED = "service-ended"
     """The service is no longer offered."""
+
+
+class MarkedBy(Enum):
+    """Who says that a profile is a minor's (R17)."""
+
+    APP = "app"
+    USER = "user"
+    SERVICE = "service"
 
 
 class RequestStatus(Enum):

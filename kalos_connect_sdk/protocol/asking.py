@@ -9,13 +9,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..core.lifecycle import Event
 from ..core.prompting import Ask, AskFacts, may_ask, motion
-from ..errors import StateError, StateRolledBack
+from ..errors import StateError
 from ..model.consent import (
     Duration,
     Permission,
@@ -24,8 +25,9 @@ from ..model.consent import (
     PromptAnswer,
     PromptChoice,
     Purpose,
+    guardian_reference,
 )
-from ..model.decision import Reason
+from ..model.decision import Reason, reason_of
 from ..model.notice import Notice
 from ..model.vehicle import Motion, VehicleState
 from ..ports import Prompter, PromptRequest
@@ -43,6 +45,8 @@ __all__ = ["PROMPT_DEADLINE_S", "Asking"]
 PROMPT_DEADLINE_S = 120.0
 _LOOK_S = 0.05
 _CLOSE_WAIT_S = 1.0
+_SEEN_BY_ALL = (Reason.WITHDRAWN, Reason.GUARDIAN_REQUIRED)
+"""Why an Allow was void, where the present permission says it as well."""
 _DURATIONS = (Duration.THIS_DRIVE, Duration.days(7), Duration.UNTIL_WITHDRAWN)
 
 
@@ -53,6 +57,15 @@ class _Closed(Exception):
         super().__init__(reason.name)
         self.event = event
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    purpose: Purpose
+    precision: Precision
+    user_action: bool
+    guardian: str | None
+    """A reference to evidence of a guardian's consent (R17)."""
 
 
 class Asking:
@@ -84,8 +97,11 @@ class Asking:
         self.cancelled = 0
         """Counts withdrawals of this process; a plain attribute, raised even in a signal handler."""
 
-    def request(self, purpose: Purpose, precision: Precision, user_action: bool) -> Future[Permission]:
+    def request(
+        self, purpose: Purpose, precision: Precision, user_action: bool, guardian: str | None = None
+    ) -> Future[Permission]:
         """Ask when the rules allow; a request while a prompt of the purpose is open joins it."""
+        wanted = _Wanted(purpose, precision, user_action, guardian_reference(guardian))
         with self._lock:
             running = self._open.get(purpose)
             if running is not None and not running.done():
@@ -93,9 +109,7 @@ class Asking:
             future: Future[Permission] = Future()
             future.set_running_or_notify_cancel()  # others may join it: nobody cancels it for all
             self._open[purpose] = future
-        threading.Thread(
-            target=self._resolve, args=(future, purpose, precision, user_action), name="kalos-prompt", daemon=True
-        ).start()
+        threading.Thread(target=self._resolve, args=(future, wanted), name="kalos-prompt", daemon=True).start()
         return future
 
     def close(self) -> None:
@@ -107,14 +121,12 @@ class Asking:
             except TimeoutError:
                 pass
 
-    def _resolve(self, future: Future[Permission], purpose: Purpose, precision: Precision, user_action: bool) -> None:
+    def _resolve(self, future: Future[Permission], wanted: _Wanted) -> None:
         """A prompt always resolves: with a permission, or with the error that stopped it."""
         try:
-            answer = self._ask(purpose, precision, user_action)
+            answer = self._ask(wanted)
         except StateError as error:  # R1: what cannot be read or written is no consent
-            rolled_back = isinstance(error, StateRolledBack)
-            reason = Reason.STATE_ROLLED_BACK if rolled_back else Reason.STATE_UNREADABLE
-            future.set_result(Permission(PermissionState.UNAVAILABLE, reason))
+            future.set_result(Permission(PermissionState.UNAVAILABLE, reason_of(error)))
         except BaseException as error:  # it belongs to the caller
             future.set_exception(error)
         else:
@@ -122,19 +134,20 @@ class Asking:
 
     # -- one request -----------------------------------------------------------------------------
 
-    def _ask(self, purpose: Purpose, precision: Precision, user_action: bool) -> Permission:
+    def _ask(self, wanted: _Wanted) -> Permission:
+        purpose = wanted.purpose
         self._keeper.call(lambda: self._state.reload(ask_vault=True))
         present = self._view.permission(purpose)
         if present.granted:
-            return self._already(present, purpose, precision)
-        ask = self._may_ask(purpose, user_action)
+            return self._already(present, purpose, wanted.precision)
+        ask = self._may_ask(wanted)
         if not ask.allowed:
             return self._not_asked(ask, purpose)
         lease = self._one_prompt(purpose)
         if lease is None:
             return self._view.permission(purpose)  # another process asked: its answer counts
         with lease:
-            return self._prompt(purpose, precision)
+            return self._prompt(wanted)
 
     def _already(self, present: Permission, purpose: Purpose, precision: Precision) -> Permission:
         if precision is Precision.APPROXIMATE and present.precision is Precision.PRECISE:
@@ -147,8 +160,8 @@ class Asking:
             return self._after_grant(purpose)
         return present
 
-    def _may_ask(self, purpose: Purpose, user_action: bool) -> Ask:
-        snapshot = self._view.snapshot()
+    def _may_ask(self, wanted: _Wanted) -> Ask:
+        purpose, snapshot = wanted.purpose, self._view.snapshot()
         record = snapshot.records[purpose]
         prompter = self._prompter()
         vehicle = self._view.vehicle()
@@ -159,14 +172,14 @@ class Asking:
         return may_ask(
             AskFacts(
                 state=record,
-                user_action=user_action,
+                user_action=wanted.user_action,
                 driver_facing=bool(getattr(prompter, "driver_facing", True)),
                 motion=motion(vehicle),
                 has_prompter=prompter is not None,
                 readable=readable,
                 os=self._view.os(),
                 now_wall_s=self._state.now().wall_s,
-                guardian_missing=False,
+                guardian_missing=record.minor and wanted.guardian is None,
                 profile_matches=self._view.profile_matches(vehicle or VehicleState()),
                 vehicle_privacy=bool(vehicle and vehicle.privacy),
                 already_granted=False,
@@ -193,8 +206,8 @@ class Asking:
             wait.wait(_LOOK_S)
         return None
 
-    def _prompt(self, purpose: Purpose, precision: Precision) -> Permission:
-        state = self._state
+    def _prompt(self, wanted: _Wanted) -> Permission:
+        state, purpose, precision = self._state, wanted.purpose, wanted.precision
         notice = self._notices(purpose)
         shown = Shown(
             purpose=purpose,
@@ -203,6 +216,7 @@ class Asking:
             withdrawals=state.page.withdrawals(purpose),
             vehicle=self._view.vehicle(),
             simulated=self._simulated,
+            guardian=wanted.guardian,
         )
         closed: _Closed | None = None
         answer = PromptAnswer.dismiss()
@@ -226,7 +240,7 @@ class Asking:
             if reason is Reason.ALLOWED:
                 return self._after_grant(purpose)
             present = self._view.permission(purpose)
-            return present if reason is Reason.WITHDRAWN else Permission(PermissionState.UNAVAILABLE, reason)
+            return present if reason in _SEEN_BY_ALL else Permission(PermissionState.UNAVAILABLE, reason)
         event = Event.DENY if answer.choice is PromptChoice.DENY else Event.DISMISS
         reason = Reason.REFUSED if event is Event.DENY else Reason.DISMISSED
         self._keeper.call(lambda: self._granting.note(event, purpose, reason))

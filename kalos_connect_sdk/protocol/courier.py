@@ -53,6 +53,7 @@ class Courier:
         client: Callable[[str], ServiceClient],
         end: Callable[[Purpose, Cause], None],
         rights: Rights,
+        mark_minor: Callable[[], object],
     ) -> None:
         self._state = state
         self._config = config
@@ -61,6 +62,7 @@ class Courier:
         self._client = client
         self._end = end
         self._rights = rights
+        self._mark_minor = mark_minor
         self.worker = Worker("kalos-courier")
         self._due: dict[str, tuple[int, float]] = {}
         self._told: set[str] = set()
@@ -286,6 +288,8 @@ class Courier:
         kind = str(problem.get("type", ""))
         name = kind.rsplit("/", 1)[-1] if kind not in ("", "about:blank") else None  # R1: a no without a name is a no
         action = outcome(status if isinstance(status, int) else None, name, None, now_wall_s=time.time()).action
+        if action is Action.REVOKE and name == "guardian-required":  # R17: what it covers ends for that reason
+            self._mark_minor()
         cause = _ENDINGS.get(action)
         if cause is not None and self._state.snapshot.records[purpose].epoch == epoch:
             self._end(purpose, cause)

@@ -48,6 +48,7 @@ CAUSES = {
     "service-notice": Cause(Event.INVALIDATE, "service", Reason.NOTICE_CHANGED),
     "os": Cause(Event.REVOKE, "os", Reason.OS_DENIED),
     "vehicle": Cause(Event.REVOKE, "vehicle", Reason.VEHICLE_PRIVACY),
+    "profile": Cause(Event.REVOKE, "profile", Reason.GUARDIAN_REQUIRED),
     "time": Cause(Event.EXPIRE, "time", Reason.EXPIRED),
     "run": Cause(Event.EXPIRE, "run", Reason.EXPIRED),
     "notice": Cause(Event.INVALIDATE, "notice", Reason.NOTICE_CHANGED),

@@ -39,6 +39,7 @@ class Shown:
     withdrawals: int
     vehicle: VehicleState | None
     simulated: bool
+    guardian: str | None = None
 
 
 class Granting:
@@ -81,6 +82,8 @@ class Granting:
                 except StorageFailure:
                     return Reason.STATE_UNREADABLE
                 record = state.snapshot.records[shown.purpose]
+            if record.minor and shown.guardian is None:
+                return Reason.GUARDIAN_REQUIRED  # R17: marked while the prompt was open
             event = Event.AMEND if record.status.active else Event.ALLOW
             if record.status.active and record.terms and record.terms.notice_sha256 != _sha(shown):
                 event = Event.ALLOW_NEW_NOTICE
@@ -158,6 +161,7 @@ class Granting:
             drive_id=vehicle.drive_id if vehicle else None,
             asserted_parked=vehicle.asserted_parked if vehicle else None,
             simulated=shown.simulated,
+            guardian=shown.guardian,
             run_id=state.run_id(),
         )
         return self._commit_terms(shown.purpose, event, terms, shown.withdrawals)
@@ -189,7 +193,8 @@ class Granting:
             return False
         record_id, fresh_id = state.next_record_id(purpose, epoch, secret.key_id)
         superseded = [row.notice_id for row in state.ledger.notices() if row.purpose is purpose and not row.awake]
-        body = state.event(event.value, purpose, epoch, cause="subject", terms=terms)
+        cause = "guardian" if terms.guardian is not None else "subject"
+        body = state.event(event.value, purpose, epoch, cause=cause, terms=terms)
         state.commit(
             [body],
             add_notices=[self._notice(record_id, purpose, epoch)],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from ..errors import StateError, StateUnreadable, VaultUnavailable
 from ..model.consent import Purpose
+from ..model.rights import MarkedBy
 from ..storage.ledger import NAME, Ledger, NoticeRow
 from ..storage.page import Page
 from ..storage.salvage import readable_notices
@@ -34,22 +36,25 @@ def reset(engine: Engine) -> None:
             state.page.set_granted(purpose, epoch)
             state.page.end(purpose, epoch)
             _count_in_ram(engine, purpose, epoch)
-    _begin_anew(state, stamp, notices, requests)
+    _begin_anew(state, stamp, notices, requests, _marked_by(engine))
     _raise_vault(state, highest)
     engine.ending.unfinished.clear()
 
 
-def _begin_anew(state: State, stamp: str, notices: Sequence[NoticeRow], settings: Mapping[str, str]) -> None:
-    """A fresh history that keeps the pending notices and requests, put in the old one's place when it holds them, so
-    that a power cut loses none (R5). Raises :class:`StateError`; then the old one stands."""
+def _begin_anew(
+    state: State, stamp: str, notices: Sequence[NoticeRow], settings: Mapping[str, str], minor: str | None
+) -> None:
+    """A fresh history that keeps the pending notices and requests, and a minor's mark, put in the old one's place when
+    it holds them, so that a power cut loses none (R5). Raises :class:`StateError`; then the old one stands."""
     old, draft = state.ledger, Ledger.draft(state.directory)
     state.ledger = draft
     done = False
     try:
         state.forget_history()
         state.reload()
+        kinds = [("reset", "subject"), *([("minor", minor)] if minor else [])]
         state.commit(
-            [state.event("reset", purpose, 0, cause="subject") for purpose in Purpose],
+            [state.event(kind, purpose, 0, cause=cause) for kind, cause in kinds for purpose in Purpose],
             add_notices=notices,
             meta={**settings, "ram": state.keys.location},
         )
@@ -83,6 +88,19 @@ def _pending(engine: Engine) -> list[NoticeRow]:
     except StateError:
         rows = [row for row in readable_notices(state.directory.path / NAME) if signed(row)]
     return [row._replace(awake=True, withdrawn_at=row.withdrawn_at or state.stamp()) for row in rows]
+
+
+def _marked_by(engine: Engine) -> str | None:
+    """R17: who marked the profile as a minor. A history that does not verify counts as well: a mark only tightens."""
+    known = {by.value for by in MarkedBy}
+    try:
+        bodies = [json.loads(row.body) for row in engine.state.ledger.events() if b'"minor"' in row.body]
+    except (StateError, ValueError, RecursionError):
+        bodies = []
+    causes = [body.get("cause") for body in bodies if isinstance(body, dict) and body.get("kind") == "minor"]
+    if causes or any(record.minor for record in engine.state.snapshot.records.values()):
+        return next((cause for cause in causes if cause in known), MarkedBy.APP.value)
+    return None
 
 
 def _requests(engine: Engine) -> dict[str, str]:

@@ -10,7 +10,7 @@ import json
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -57,8 +57,14 @@ class Rights:
 
     # -- on the keeper ---------------------------------------------------------------------------
 
-    def make(self, kind: RequestKind, reason: DeletionReason | None, forget: tuple[str, ...] = ()) -> RightsRequest:
-        """Record a request, and ``forget`` these settings in the same commit.
+    def make(
+        self,
+        kind: RequestKind,
+        reason: DeletionReason | None,
+        forget: tuple[str, ...] = (),
+        events: Sequence[Mapping[str, Any]] = (),
+    ) -> RightsRequest:
+        """Record a request; ``forget`` these settings and append these ``events`` in the same commit.
 
         Raises :class:`VaultUnavailable` when the key that the service knows cannot be read, and
         :class:`StorageFailure` when it cannot be recorded: nothing is then asked.
@@ -88,7 +94,7 @@ class Rights:
             "contact": notice.controller.contact,
             "word": None,
         }
-        state.commit(meta={PREFIX + request_id: canonical(kept).decode(), **dict.fromkeys(forget)})
+        state.commit(events, meta={PREFIX + request_id: canonical(kept).decode(), **dict.fromkeys(forget)})
         return _request(kept)
 
     def _vault_problem(self) -> str | None:

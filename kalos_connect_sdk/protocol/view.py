@@ -141,7 +141,7 @@ class View:
             os=self.os(),
             vehicle_privacy=vehicle.privacy,
             profile_matches=self.profile_matches(vehicle),
-            guardian_missing=False,
+            guardian_missing=record.guardian_missing,
             border=Border.HOME,
         )
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from ..model.consent import Permission, PermissionState, Precision, Purpose
+from ..model.consent import Permission, PermissionState, Precision, Purpose, guardian_reference
 from .asking import Asking
 from .view import View
 
@@ -30,19 +30,20 @@ class WhenParked:
         self._view = view
         self._may_ask = may_ask
         self._withdrawals = withdrawals
-        self._waiting: dict[Purpose, tuple[Future[Permission], Precision, int]] = {}
+        self._waiting: dict[Purpose, tuple[Future[Permission], Precision, str | None, int]] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
 
-    def request(self, purpose: Purpose, precision: Precision) -> Future[Permission]:
+    def request(self, purpose: Purpose, precision: Precision, guardian: str | None = None) -> Future[Permission]:
         """Ask at the next stop; now, when parked."""
+        guardian = guardian_reference(guardian)
         with self._lock:
             known = self._waiting.get(purpose)
             if known is not None:
                 return known[0]
             future: Future[Permission] = Future()
             future.set_running_or_notify_cancel()  # others may join it: nobody cancels it for all
-            self._waiting[purpose] = (future, precision, self._withdrawals(purpose))
+            self._waiting[purpose] = (future, precision, guardian, self._withdrawals(purpose))
         waiter = threading.Thread(target=self._wait, args=(purpose,), name="kalos-when-parked", daemon=True)
         try:
             waiter.start()
@@ -60,9 +61,9 @@ class WhenParked:
         self._closed.set()
 
     def _wait(self, purpose: Purpose) -> None:
-        future, precision, withdrawals = self._waiting[purpose]
+        future, precision, guardian, withdrawals = self._waiting[purpose]
         try:
-            answer = self._answer(purpose, precision, withdrawals)
+            answer = self._answer(purpose, precision, guardian, withdrawals)
         except BaseException as error:  # it belongs to the caller
             self._forget(purpose)
             future.set_exception(error)
@@ -74,13 +75,13 @@ class WhenParked:
         with self._lock:
             del self._waiting[purpose]
 
-    def _answer(self, purpose: Purpose, precision: Precision, withdrawals: int) -> Permission:
+    def _answer(self, purpose: Purpose, precision: Precision, guardian: str | None, withdrawals: int) -> Permission:
         while True:
             present = self._view.permission(purpose, deferred=False)
             if present.granted or self._withdrawals(purpose) != withdrawals or self._closed.is_set():
                 return present
             if self._may_ask():
-                answer = self._asking.request(purpose, precision, True).result()
+                answer = self._asking.request(purpose, precision, True, guardian).result()
                 if answer.state is not PermissionState.DEFERRED:
                     return answer
             self._closed.wait(_LOOK_S)

@@ -28,6 +28,7 @@ _GRACE_S = 1.0
 _KEEP_TIME_S = 300.0
 _OVER = {
     Reason.EXPIRED: CAUSES["time"],
+    Reason.GUARDIAN_REQUIRED: CAUSES["profile"],
 }
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from ..errors import KalosConnectError, StateError
 from ..model.consent import Purpose
 from ..model.reports import WithdrawalReport
+from ..model.rights import MarkedBy
 from .asking import Asking
 from .courier import Courier
 from .ending import CAUSES, Ending, Silence
 from .granting import Granting
+from .minors import Minors
 from .rights import Rights
 from .sending import Sender
 from .store import Store
@@ -44,7 +46,9 @@ class Works:
         self.store = Store(state, keeper)
         silence = Silence(cut=link.cut, take_cut=link.take_cut, forget=self.store.forget)
         self.rights = Rights(state, config, keeper, notices, link.client)
-        self.courier = Courier(state, config, keeper, notices, link.client, engine.end_because, self.rights)
+        self.courier = Courier(
+            state, config, keeper, notices, link.client, engine.end_because, self.rights, self._heard_minor
+        )
         self.ending = Ending(state, silence, self.courier.wake)
         granting = Granting(state, config, silence, self.ending)
         self.asking = Asking(
@@ -59,6 +63,7 @@ class Works:
         view.waits = self.when_parked.waits
         self.sender = Sender(state, config, view, self.store, self.courier, link)
         self.usage = Usage(state, lambda: self.sender.stats.sent)
+        self.minors = Minors(state, self.ending, self.rights, self.usage)
         self.watcher = Watcher(
             state,
             view,
@@ -91,6 +96,13 @@ class Works:
     ) -> WithdrawalReport:
         """On the keeper: the withdrawal whose tombstones the caller has written."""
         return self.ending.end(purposes, CAUSES["subject"], timeout_s, written=written)
+
+    def _heard_minor(self) -> None:
+        """The service says that the profile is a minor's (R17)."""
+        try:
+            self._keeper.call(lambda: self.minors.mark(MarkedBy.SERVICE))
+        except KalosConnectError:
+            pass  # what it refused ends all the same; it says so again at the next grant
 
     def _finish(self) -> None:
         """What another process left unfinished for a second: it died, or it is stopped (R5)."""

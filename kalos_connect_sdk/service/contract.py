@@ -65,14 +65,15 @@ def _put_consent() -> dict[str, Any]:
         "summary": "Register, renew or amend a grant.",
         "description": (
             "Signed by the device's key. Doing it again rotates the token, so that a lost answer heals. An epoch at or "
-            "below one that ended is refused with 410; other terms under the same epoch, or another key, with 409."
+            "below one that ended is refused with 410; other terms under the same epoch, or another key, with 409; a "
+            "minor's without evidence of a guardian's consent with 403 guardian-required."
         ),
         "security": [{}, {"enrolment": []}],
         "requestBody": _body(_JSON, "Registration"),
         "responses": {
             "200": _content("The record was known.", _JSON, "Registered"),
             "201": _content("The record is new.", _JSON, "Registered"),
-            **_problems(401, 409, 410, 413, 415, 422),
+            **_problems(401, 403, 409, 410, 413, 415, 422),
         },
     }
 

@@ -15,7 +15,7 @@ import hmac
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..core.notices.hashing import Change, changes, fields_sha256
@@ -97,7 +97,8 @@ class Desk:
         token = secrets.token_urlsafe(32)
         with self._lock:
             known = self._store.consent(record_id)
-            consent = rules.register(known, new, fields_in_force=self.fields)
+            minor = any(consent.minor for consent in self._store.consents_of(new.public_key))
+            consent = rules.register(known, new, fields_in_force=self.fields, minor=minor)
             self._store.register(consent, _digest(token))
         return (201 if known is None else 200), {"access_token": token, "encodings": list(ENCODINGS)}
 
@@ -129,6 +130,16 @@ class Desk:
             if known is None:
                 raise Refusal(404, "unknown-record")
             return self._store.end(rules.revoke(known), None, known.epoch)
+
+    def mark_minor(self, record_id: str) -> None:
+        """R17: the record is a minor's, and so is every other of its key: from now on neither a registration nor a
+        position without evidence of a guardian's consent. 404 for an unknown record."""
+        with self._lock:
+            known = self._store.consent(record_id)
+            if known is None:
+                raise Refusal(404, "unknown-record")
+            for consent in self._store.consents_of(known.public_key):
+                self._store.keep(replace(consent, minor=True, revision=consent.revision + 1))
 
     # -- rights ----------------------------------------------------------------------------------
 

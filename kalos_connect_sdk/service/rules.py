@@ -60,6 +60,8 @@ class Consent:
     record: Mapping[str, Any] | None = None
     revision: int = 1
     """Rises with every change; the ``ETag``."""
+    minor: bool = False
+    """It is a minor's: a grant needs evidence of a guardian's consent (R17)."""
 
     def __repr__(self) -> str:
         return f"<Consent {self.status}, epoch {self.epoch}>"  # R10
@@ -122,21 +124,26 @@ class WithdrawalNotice:
         return cls(record_id, notice_id, epoch, public_key, withdrawn_at)
 
 
-def register(known: Consent | None, new: Registration, *, fields_in_force: Mapping[str, str] = _NO_FIELDS) -> Consent:
+def register(
+    known: Consent | None,
+    new: Registration,
+    *,
+    fields_in_force: Mapping[str, str] = _NO_FIELDS,
+    minor: bool = False,
+) -> Consent:
     """The consent after a registration, a renewal or an amendment. Raises :class:`Refusal`.
 
     ``fields_in_force``: purpose -> hash of the machine-readable fields of the notice in force, for the purposes
-    the service insists on; a grant to other fields is refused (R14).
+    the service insists on; a grant to other fields is refused (R14). ``minor``: the device is a minor's (R17).
     """
     _check_fields(new.terms, fields_in_force)
     if known is None:
-        return Consent(
-            new.record_id, new.public_key, "given", new.epoch, fence=new.epoch - 1, terms=new.terms, record=new.record
-        )
+        known = Consent(new.record_id, new.public_key, "unknown", 0, fence=new.epoch - 1, revision=0, minor=minor)
     if new.public_key != known.public_key:
         raise Refusal(409, "key-mismatch")
     if new.epoch <= known.fence:  # R6
         raise Refusal(410, "consent-withdrawn")
+    _check_guardian(known, new.terms)
     if new.epoch == known.epoch:
         if new.terms != known.terms:
             raise Refusal(409, "epoch-reused")  # other terms are another grant, and that has another epoch
@@ -210,6 +217,7 @@ def admit(
         raise Refusal(410, "consent-withdrawn")
     if epoch != consent.epoch or terms is None:
         raise Refusal(401, "registration-required")  # a grant we have not heard of yet: it heals by registering
+    _check_guardian(consent, terms)
     if terms.over(now_s):
         raise Refusal(403, "consent-expired")
     if member["notice_sha256"] != terms.notice_sha256:
@@ -220,6 +228,11 @@ def admit(
     allowed = ("precise", "approximate") if terms.precision == "precise" else ("approximate",)
     if member["precision"] not in allowed or (precise and member["precision"] != "precise"):
         raise Refusal(403, "consent-required")  # R15
+
+
+def _check_guardian(consent: Consent, terms: Terms) -> None:
+    if consent.minor and not terms.guardian:
+        raise Refusal(403, "guardian-required")  # R17
 
 
 def _check_fields(terms: Terms, fields_in_force: Mapping[str, str]) -> None:

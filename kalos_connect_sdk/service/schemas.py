@@ -12,6 +12,7 @@ PROBLEMS: Final = (
     "batch-too-large",
     "body-too-large",
     "consent-expired",
+    "guardian-required",
     "consent-required",
     "consent-withdrawn",
     "cross-border",

@@ -45,7 +45,13 @@ CREATE TABLE rights_request (
   received_at TEXT NOT NULL, due_at TEXT NOT NULL, outcome TEXT, refusal_code TEXT, refusal_reason TEXT) STRICT;
 PRAGMA user_version = 2;
 """
-_COLUMNS: Final = "record_id, public_key, status, epoch, fence, revision, terms, record"
+_THIRD: Final = """
+ALTER TABLE consent ADD COLUMN minor INTEGER NOT NULL DEFAULT 0;
+PRAGMA user_version = 3;
+"""
+_STEPS: Final = (_SCHEMA, _SECOND, _THIRD)
+"""What leads from each version of the database to the next."""
+_COLUMNS: Final = "record_id, public_key, status, epoch, fence, revision, terms, record, minor"
 
 
 class SqliteStore:
@@ -57,13 +63,11 @@ class SqliteStore:
         for pragma in ("journal_mode=TRUNCATE", "synchronous=FULL", "secure_delete=ON", "busy_timeout=2000"):
             self._db.execute(f"PRAGMA {pragma}")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {_SECOND} COMMIT;")
-        elif version == 1:
-            self._db.executescript(f"BEGIN IMMEDIATE; {_SECOND} COMMIT;")
-        elif version != 2:
+        if version > len(_STEPS):
             self._db.close()
             raise OSError("the database was made by a newer version of this service")
+        if version < len(_STEPS):
+            self._db.executescript(f"BEGIN IMMEDIATE; {' '.join(_STEPS[version:])} COMMIT;")
 
     def consent(self, record_id: str) -> Consent | None:
         row = self._db.execute(f"SELECT {_COLUMNS} FROM consent WHERE record_id = ?", (record_id,)).fetchone()  # noqa: S608
@@ -84,6 +88,9 @@ class SqliteStore:
                 "INSERT INTO token VALUES (?, ?) ON CONFLICT (record_id) DO UPDATE SET sha256 = excluded.sha256",
                 (token_sha256, consent.record_id),
             )
+
+    def keep(self, consent: Consent) -> None:
+        self._keep(consent)
 
     def dropped_by(self, record_id: str, notice_id: str) -> int | None:
         row = self._db.execute(
@@ -173,8 +180,9 @@ class SqliteStore:
             consent.revision,
             None if consent.terms is None else json.dumps(asdict(consent.terms)),
             None if consent.record is None else json.dumps(consent.record, ensure_ascii=False),
+            int(consent.minor),
         )
-        self._db.execute("INSERT OR REPLACE INTO consent VALUES (?,?,?,?,?,?,?,?)", values)
+        self._db.execute("INSERT OR REPLACE INTO consent VALUES (?,?,?,?,?,?,?,?,?)", values)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -188,7 +196,7 @@ class SqliteStore:
 
 
 def _consent(row: tuple[Any, ...]) -> Consent:
-    record_id, public_key, status, epoch, fence, revision, terms, record = row
+    record_id, public_key, status, epoch, fence, revision, terms, record, minor = row
     return Consent(
         record_id=record_id,
         public_key=public_key,
@@ -198,6 +206,7 @@ def _consent(row: tuple[Any, ...]) -> Consent:
         terms=None if terms is None else Terms(**json.loads(terms)),
         record=None if record is None else json.loads(record),
         revision=revision,
+        minor=bool(minor),
     )
 
 

@@ -50,6 +50,9 @@ class Store(Protocol):
     def register(self, consent: Consent, token_sha256: str) -> None:
         """Keep ``consent`` and its newest token; older tokens of the record stop working."""
 
+    def keep(self, consent: Consent) -> None:
+        """Keep ``consent`` as it stands now; its token and positions stay."""
+
     def dropped_by(self, record_id: str, notice_id: str) -> int | None:
         """How many positions a withdrawal notice dropped; ``None`` when it was never seen."""
 
@@ -102,6 +105,9 @@ class MemoryStore:
         self._consents[consent.record_id] = consent
         self._tokens = {token: owner for token, owner in self._tokens.items() if owner != consent.record_id}
         self._tokens[token_sha256] = consent.record_id
+
+    def keep(self, consent: Consent) -> None:
+        self._consents[consent.record_id] = consent
 
     def dropped_by(self, record_id: str, notice_id: str) -> int | None:
         return self._notices.get((record_id, notice_id))

@@ -28,6 +28,8 @@ class Terms:
     notice_sha256: str
     fields_sha256: str
     expires_s: float | None
+    guardian: bool = False
+    """It names evidence of a guardian's consent (R17)."""
 
     def over(self, now_s: float) -> bool:
         """True when the grant has an end and it has come, by the service's own clock (R13)."""
@@ -50,6 +52,7 @@ def terms_of(record: Mapping[str, Any], record_id: str, epoch: int) -> Terms:
         notice_sha256=_match(notice, "kc:textSha256", _SHA256),
         fields_sha256=_match(notice, "kc:fieldsSha256", _SHA256),
         expires_s=_expiry(record),
+        guardian=_guardian(record),
     )
 
 
@@ -62,6 +65,13 @@ def _match(members: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> s
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise _incomplete(name)
     return value
+
+
+def _guardian(record: Mapping[str, Any]) -> bool:
+    statuses = record.get("dpv:hasConsentStatus")
+    given = statuses[0] if isinstance(statuses, list) and statuses else None
+    evidence = given.get("kc:guardianEvidence") if isinstance(given, Mapping) else None
+    return isinstance(evidence, str) and bool(evidence.strip())
 
 
 def _expiry(record: Mapping[str, Any]) -> float | None:

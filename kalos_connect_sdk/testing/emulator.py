@@ -174,6 +174,11 @@ class ServiceEmulator:
         for known in [record_id] if record_id is not None else list(self.consents):
             self._desk.revoke(known)
 
+    def mark_minor(self, record_id: str | None = None) -> None:
+        """The service says a record is a minor's, or every one: 403 ``guardian-required`` without evidence (R17)."""
+        for known in [record_id] if record_id is not None else list(self.consents):
+            self._desk.mark_minor(known)
+
     def set_notice(self, notice: Notice) -> None:
         """Publish ``notice`` and insist on its machine-readable fields: a grant to others gets a 409 (R14)."""
         self._desk.require_notice(notice)

@@ -462,6 +462,19 @@ def test_r10_the_text_of_a_refusal_holds_no_value(name):
     assert SECRET not in refused(body)
 
 
+def test_r17_a_mark_stays_and_no_later_grant_is_without_evidence():
+    marked = after(event("allow", 2), event("minor", 2), event("revoke", 2), event("erased", 2))
+    assert marked.minor and marked.guardian_missing
+    for state in (marked, apply(marked, event("reset", 2))):
+        with pytest.raises(MalformedEvent, match="guardian"):
+            apply(state, event("allow", 3))
+    form = make_event("allow", NAVIGATION, 3, NOW_S, terms=replace(TERMS, guardian="form 7"))
+    again = apply(marked, form)
+    assert again.status is Status.GIVEN and again.minor and not again.guardian_missing
+    with pytest.raises(MalformedEvent, match="never granted"):
+        apply(marked, event("minor", 3))
+
+
 # -- the machine ----------------------------------------------------------------------------------
 
 
@@ -510,6 +523,16 @@ class Ledgers(RuleBasedStateMachine):
                 assert record.epoch == self.grants[purpose]
                 assert record.terms is not None
                 assert record.erased_epoch < record.epoch
+
+    @invariant()
+    def r17_a_minor_is_granted_nothing_without_evidence(self):
+        for purpose, record in self.records.items():
+            marks = [
+                n for n, body in enumerate(self.bodies) if (body["kind"], body["purpose"]) == ("minor", purpose.value)
+            ]
+            assert record.minor is bool(marks)
+            later = self.bodies[marks[0] :] if marks else []
+            assert not any(body["purpose"] == purpose.value and "terms" in body for body in later)
 
     @invariant()
     def counts_stay_in_their_bounds(self):

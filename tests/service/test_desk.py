@@ -71,7 +71,11 @@ def test_r14_the_published_notice_says_what_changed_and_whether_to_ask_again(emu
     wording = replace(DEFAULT_NOTICE, version="2")
     emulator.set_notice(DEFAULT_NOTICE)
     published = device.call("GET", "/v1/notice").document
-    assert (published["change"], published["asks_again"], len(published["texts"])) == ([], False, 2)
+    assert (published["change"], published["asks_again"], len(published["texts"])) == (
+        [],
+        False,
+        len(DEFAULT_NOTICE.texts),
+    )
     assert published["fields_sha256"] == fields_sha256(DEFAULT_NOTICE)
     assert [t["locale"] for t in device.call("GET", "/v1/notice?locale=zh-CN").document["texts"]] == ["zh-CN"]
     emulator.set_notice(wording)
@@ -195,11 +199,58 @@ def test_a_database_of_another_kind_is_refused(url):
 def test_a_database_of_a_newer_version_is_left_alone(tmp_path):
     path = tmp_path / "s.db"
     store = SqliteStore(path)
-    store._db.execute("PRAGMA user_version = 3")
+    store._db.execute("PRAGMA user_version = 4")
     store.close()
     with pytest.raises(OSError, match="newer"):
         SqliteStore(path)
     assert isinstance(open_store(None), MemoryStore)
+
+
+def guarded(device, evidence="form 7"):
+    """A status as a device writes it when the app refers to evidence of a guardian's consent."""
+    given = dict(device.record(1)["dpv:hasConsentStatus"][0])
+    return {"dpv:hasConsentStatus": [{**given, "kc:guardianEvidence": evidence}]}
+
+
+def test_r17_a_record_marked_as_a_minors_needs_evidence_of_a_guardian(new_device):
+    with ServiceEmulator() as emulator:
+        device, other = new_device(emulator.url), new_device(emulator.url)
+        device.register()
+        other.register()
+        assert device.send().status == 202
+        emulator.mark_minor(device.record_id)
+        assert device.send(key="k2").problem == "guardian-required"
+        assert device.register(2).problem == "guardian-required"
+        assert device.register(2, **guarded(device, " ")).problem == "guardian-required"
+        assert other.send().status == 202, "another device is nobody's business"
+        assert device.register(2, **guarded(device)).status == 200
+        assert device.send(device.batch(2), key="k3").status == 202
+
+
+def test_r17_another_record_of_a_minors_key_is_a_minors(new_device):
+    with ServiceEmulator() as emulator:
+        device = new_device(emulator.url)
+        device.register()
+        emulator.mark_minor()
+        device.record_id = "c" * 32
+        assert device.register().problem == "guardian-required"
+        assert device.register(**guarded(device)).status == 201
+
+
+def test_r17_the_mark_is_kept_by_the_database(tmp_path, new_device):
+    with ServiceEmulator() as emulator:
+        device = new_device(emulator.url)
+        store = SqliteStore(tmp_path / "s.db")
+        desk = Desk(store, now_s=lambda: 0.0)
+        desk.register(device.record_id, device.registration())
+        desk.mark_minor(device.record_id)
+        with pytest.raises(Refusal):
+            desk.mark_minor("d" * 32)
+        store.close()
+        again = Desk(SqliteStore(tmp_path / "s.db"), now_s=lambda: 0.0)
+        with pytest.raises(Refusal) as refused:
+            again.register(device.record_id, device.registration(2))
+        assert (refused.value.status, refused.value.name) == (403, "guardian-required")
 
 
 class Engine:

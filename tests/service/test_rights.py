@@ -113,7 +113,7 @@ def test_a_database_of_before_is_brought_up_to_date(tmp_path):
     path = tmp_path / "service.db"
     SqliteStore(path).close()
     database = sqlite3.connect(path)
-    database.executescript("DROP TABLE rights_request; PRAGMA user_version = 1;")
+    database.executescript("ALTER TABLE consent DROP COLUMN minor; DROP TABLE rights_request; PRAGMA user_version = 1;")
     database.close()
     store = SqliteStore(path)
     assert store.case("r1") is None
