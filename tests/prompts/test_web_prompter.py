@@ -298,6 +298,25 @@ def test_it_listens_on_loopback_and_only_while_it_asks(ask):
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
 
 
+def test_r11_whoever_opens_many_connections_keeps_no_reader_out_and_uses_up_no_descriptors(ask):
+    question = ask()
+    parts = urlsplit(question.link)
+    crowd = []
+    for _ in range(200):
+        crowd.append(socket.create_connection((parts.hostname, parts.port), timeout=20))
+        crowd[-1].sendall(b"GET /open/ HTTP/1.1\r\nHost: ")  # and never more than another byte now and then
+    for one in crowd[:-32]:
+        try:
+            assert one.recv(1) == b"", "the oldest are cut"
+        except ConnectionResetError:
+            pass
+    question.open()
+    assert question.post(choice="deny")[0] == 200
+    assert question.answer() == PromptAnswer.deny()
+    for one in crowd:
+        one.close()
+
+
 def test_a_link_that_cannot_be_shown_fails_the_prompt(ask):
     def show(link: str) -> None:
         raise RuntimeError("no web view")

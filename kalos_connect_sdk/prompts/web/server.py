@@ -7,15 +7,19 @@ Other programs of this machine, other local users and every web page in a browse
 - ``Host`` must be the literal address and port (DNS rebinding), ``Origin`` our own wherever a browser sends one, and a
   request that a browser marks as coming from another site, or as a frame, is refused before it uses up a link.
 - A strict content security policy: nothing from elsewhere, no frames, no inline script or style; nothing is cached.
-- Bodies are small, requests are few and short-lived, and an error quotes nothing of the request (R10).
+- Bodies are small and requests short-lived, and an error quotes nothing of the request (R10).
+- Of connections that have shown neither a link nor a key only the newest few are kept: whoever opens many keeps no
+  reader out, and leaves this program its descriptors and threads, which a withdrawal needs too (R11).
 """
 
 from __future__ import annotations
 
 import hmac
 import secrets
+import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -25,6 +29,7 @@ __all__ = ["Answer", "Asked", "Page", "PageServer"]
 
 _MAX_BODY: Final = 4096
 _TIMEOUT_S: Final = 40.0
+_STRANGERS: Final = 32
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -131,8 +136,32 @@ class _Listener(ThreadingHTTPServer):
     def __init__(self, pages: PageServer) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.pages = pages
+        self._strangers: dict[Any, None] = {}
+        self._lock = threading.Lock()
         self.authority = f"127.0.0.1:{self.server_address[1]}"
         self.origin = f"http://{self.authority}"
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """A new connection is a stranger's; of too many, the oldest is cut."""
+        with self._lock:
+            self._strangers[request] = None
+            oldest = next(iter(self._strangers)) if len(self._strangers) > _STRANGERS else None
+            if oldest is not None:
+                del self._strangers[oldest]
+        if oldest is not None:
+            with suppress(OSError):
+                oldest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """It is over."""
+        self.know(request)
+        super().shutdown_request(request)
+
+    def know(self, request: Any) -> None:
+        """It has shown a link or a key."""
+        with self._lock:
+            self._strangers.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that goes away is no error, and nothing of a request is printed (R10)."""
@@ -192,6 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
         if page is None:
             self._say(_plain(404, "not found"))
             return
+        self.server.know(self.connection)
         with page.lock:
             first, page.opened = not page.opened, True
         self._say(page.document(page.key) if first else _plain(410, "this link was used already"))
@@ -203,6 +233,7 @@ class _Handler(BaseHTTPRequestHandler):
         if page is None:
             self._say(_plain(403 if key else 404, "not found"))
             return
+        self.server.know(self.connection)
         self._say(page.handle(Asked(self.command, self.path, fields, shown is not None)) or _plain(404, "not found"))
 
     def _say(self, answer: Answer) -> None:
