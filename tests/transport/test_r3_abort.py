@@ -230,6 +230,37 @@ def test_r3_an_early_answer_does_not_put_the_queue_out_of_reach(door: Door, clea
     assert len(received[0]) < len(body)
 
 
+@pytest.mark.fault(22)
+def test_r3_what_a_severed_connection_had_queued_never_leaves_although_nobody_closes_it() -> None:
+    """Whoever sends may be stopped for good: the queue must be gone by the abort alone, not by a later close."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as near:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        near.connect(server.getsockname())
+        far, _ = server.accept()
+        near.setblocking(False)
+        queued = 0
+        try:
+            while True:
+                queued += near.send(BIG)
+        except BlockingIOError:
+            pass
+        there = settled(lambda: unread(far))
+        line, flight = lifeline.Lifeline(near), object()
+        line.bind(flight)
+        assert line.sever(flight) is True
+        read = 0
+        far.settimeout(10)
+        try:
+            while piece := far.recv(1 << 16):
+                read += len(piece)
+        except ConnectionResetError:
+            pass
+        far.close()
+        line.release(flight)
+        line.retire()
+        assert read <= there < queued
+
+
 def test_r3_abort_all_cuts_every_flight_and_counts_them(door: Door, clearance: Clearance) -> None:
     arrived = threading.Semaphore(0)
 
