@@ -38,7 +38,7 @@ from kalos_connect_sdk.storage.datakeys import DataKeys
 from kalos_connect_sdk.storage.directory import StateDirectory
 from kalos_connect_sdk.storage.filevault import FileVault
 from kalos_connect_sdk.storage.ledger import Ledger
-from kalos_connect_sdk.storage.locks import Barrier
+from kalos_connect_sdk.storage.locks import Barrier, FileLock
 from kalos_connect_sdk.testing import MemoryVault, ScriptedPrompter
 
 NAVIGATION, BORDER = Purpose.NAVIGATION, Purpose.CROSS_BORDER_TRANSFER
@@ -234,6 +234,22 @@ def test_r11_an_allow_on_its_way_is_void_although_the_program_that_withdrew_is_g
     assert not make().permission().granted
     with pytest.raises(ConsentRequired):
         connect.submit(Position(*HELSINKI))
+
+
+@pytest.mark.fault(43)
+def test_r4_a_withdrawal_whose_data_key_cannot_be_destroyed_is_not_complete(make, tmp_path):
+    connect = granted(make(WEEK))
+    assert connect.submit(Position(*HELSINKI)).accepted
+    engine = connect._opened()
+    lease = FileLock(directory(tmp_path), "keys.lock").try_acquire()  # its holder stands still
+    assert lease is not None
+    report = connect.withdraw(timeout_s=10)
+    entry = engine.state.keys.read()
+    assert entry is not None and entry.key is not None
+    assert not report.complete and report.durable and "destroying the data key" in report.remaining
+    lease.release()
+    wait_until(lambda: engine.state.keys.read().key is None)
+    assert connect.withdraw().complete
 
 
 @pytest.mark.parametrize("end", ["close", "reset"])
