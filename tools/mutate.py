@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import itertools
 import json
 import os
 import shutil
@@ -71,10 +72,13 @@ class Reach:
     seconds: dict[str, float]
     lines: dict[int, set[str]]
 
-    def tests_of(self, mutation: Mutation) -> list[str]:
-        """The tests that reach the mutated statement, the quickest first."""
-        found = set().union(*(self.lines.get(line, set()) for line in mutation.lines))
-        return sorted(found & set(self.seconds), key=lambda test: self.seconds[test])
+    def tests_of(self, mutation: Mutation, budget_s: float) -> list[str]:
+        """The tests that reach the mutated statement, the quickest first, for ``budget_s`` in all; any that pass
+        where none reaches it in this process."""
+        found = set().union(*(self.lines.get(line, set()) for line in mutation.lines)) & set(self.seconds)
+        ordered = sorted(found or self.seconds, key=lambda test: self.seconds[test])
+        spent = itertools.accumulate(self.seconds[test] for test in ordered)
+        return [test for test, end in zip(ordered, spent, strict=True) if end <= budget_s] or ordered[:1]
 
 
 class Recorder:
@@ -169,10 +173,10 @@ def _arguments(bench: Bench) -> list[str]:
     return ["-q", *places, *calm]
 
 
-def record(bench: Bench, modules: Sequence[str], files: Sequence[str]) -> dict[str, Reach]:
-    """Run the tests once over the unbroken package; what they reach in each module."""
-    result = bench.root / "reach.json"
-    pid = os.fork()
+def record(bench: Bench, modules: Sequence[str], files: Sequence[str], known: Path | None) -> dict[str, Reach]:
+    """Run the tests once over the unbroken package; what they reach in each module. ``known``: an earlier result."""
+    result = known or bench.root / "reach.json"
+    pid = os.fork() if not result.exists() else None
     if pid == 0:
         try:
             bench.enter()
@@ -190,7 +194,8 @@ def record(bench: Bench, modules: Sequence[str], files: Sequence[str]) -> dict[s
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(0)
-    os.waitpid(pid, 0)
+    if pid is not None:
+        os.waitpid(pid, 0)
     assert result.exists(), bench.output.read_text("utf-8")
     seconds, found, failed = json.loads(result.read_text("utf-8"))
     for test in failed:
@@ -200,6 +205,7 @@ def record(bench: Bench, modules: Sequence[str], files: Sequence[str]) -> dict[s
     return {
         module: Reach(module, seconds, {int(line): {test for test in tests if test} for line, tests in lines.items()})
         for module, lines in found.items()
+        if module in modules
     }
 
 
@@ -244,9 +250,10 @@ class Run:
         return self._killer.read_text("utf-8") if self._killer.exists() else f"(exit {code})"
 
 
-def judge(benches: Sequence[Bench], source: bytes, chosen: Sequence[Mutation], reach: Reach) -> dict[Mutation, str]:
-    """Each mutation with what killed it, "" for nothing."""
-    everything = sorted(reach.seconds, key=lambda test: reach.seconds[test])  # for what only a subprocess reaches
+def judge(
+    benches: Sequence[Bench], source: bytes, chosen: Sequence[Mutation], reach: Reach, options: argparse.Namespace
+) -> dict[Mutation, str]:
+    """Each mutation with what killed it, "" for nothing; told as it is found."""
     waiting = list(reversed(chosen))
     running: list[Run] = []
     free = list(benches)
@@ -254,7 +261,7 @@ def judge(benches: Sequence[Bench], source: bytes, chosen: Sequence[Mutation], r
     while waiting or running:
         while waiting and free:
             mutation = waiting.pop()
-            running.append(Run(free.pop(), mutation, source, reach.tests_of(mutation) or everything, reach))
+            running.append(Run(free.pop(), mutation, source, reach.tests_of(mutation, options.budget), reach))
         time.sleep(0.02)
         for run in tuple(running):
             killer = run.over()
@@ -262,6 +269,9 @@ def judge(benches: Sequence[Bench], source: bytes, chosen: Sequence[Mutation], r
                 running.remove(run)
                 free.append(run.bench)
                 found[run.mutation] = killer
+                if not killer or options.verbose:
+                    fate = f"killed by {killer}" if killer else "SURVIVED"
+                    print(f"  {fate}: {reach.module}:{run.mutation.told(source)}", flush=True)
     return found
 
 
@@ -272,13 +282,9 @@ def mutate(benches: Sequence[Bench], reach: Reach, options: argparse.Namespace) 
     every = mutations(source)
     lines = {int(line) for line in options.lines.split(",") if line}
     chosen = [one for one in every if one.line in lines] if lines else drawn(every, options.sample, options.seed)
-    found = judge(benches, source, chosen, reach)
+    found = judge(benches, source, chosen, reach, options)
     for bench in benches:
         bench.put(reach.module, source)
-    for one in chosen:
-        if not found[one] or options.verbose:
-            fate = f"killed by {found[one]}" if found[one] else "SURVIVED"
-            print(f"  {fate}: {reach.module}:{one.told(source)}", flush=True)
     survivors = [one.told(source) for one in chosen if not found[one]]
     return {
         "module": reach.module,
@@ -300,6 +306,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=20240318)
     parser.add_argument("--lines", default="", help="all mutants of these lines, instead of a sample")
     parser.add_argument("--tests", nargs="+", help="instead of the table's")
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds of tests for each mutant")
+    parser.add_argument("--reach", type=Path, help="keep here, or take from here, what the tests reach")
     parser.add_argument("--json", type=Path, help="append what was found to this file, one line a module")
     parser.add_argument("--verbose", action="store_true", help="also what killed each mutant")
     options = parser.parse_args()
@@ -316,7 +324,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         benches = [Bench(Path(folder) / str(number)) for number in range(AT_ONCE)]
         for files, group in alike.items():
-            for reach in record(benches[0], group, files).values():
+            for reach in record(benches[0], group, files, options.reach).values():
                 line = mutate(benches, reach, options)
                 if options.json:
                     with options.json.open("a", encoding="utf-8") as out:

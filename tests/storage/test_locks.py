@@ -259,6 +259,94 @@ def test_waiting_is_bounded(directory: StateDirectory) -> None:
     assert lease is not None
 
 
+def descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+def test_r3_a_released_lock_is_free_though_a_copy_of_its_descriptor_survives(directory: StateDirectory) -> None:
+    barrier = Barrier(directory)
+    lease = barrier.exclusive(0)
+    assert lease is not None
+    assert os.path.basename(os.readlink(f"/proc/self/fd/{lease.fd}")) == Barrier.MAIN, "the one taken last"
+    with lease as same:
+        assert same is lease
+        copies = [os.dup(fd) for fd in lease._fds]
+    try:
+        with barrier.shared(0) or pytest.fail("a copy keeps the lock"):
+            pass
+    finally:
+        for copy in copies:
+            os.close(copy)
+
+
+def test_no_lock_leaves_a_descriptor_open(directory: StateDirectory) -> None:
+    Barrier(directory)
+    before = descriptors()
+    barrier, file_lock = Barrier(directory), FileLock(directory, "one.lock")
+    with barrier.shared(0) or pytest.fail("it is free"), file_lock.try_acquire() or pytest.fail("it is free"):
+        assert barrier.exclusive(0) is None
+        assert file_lock.try_acquire() is None
+    assert descriptors() == before
+
+
+def test_r11_no_thread_waits_for_a_fork_or_a_lock_that_is_over(directory: StateDirectory) -> None:
+    with Barrier(directory).shared(0) or pytest.fail("it is free"):
+        locks._before_fork()
+        locks._in_parent()
+    free: list[bool] = []
+
+    def look() -> None:  # it is reentrant: only another thread can tell
+        free.append(locks._forking.acquire(blocking=False))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert free == [True]
+    locks._forking = threading.RLock()  # that thread is gone
+
+
+def test_a_close_or_an_unlock_that_fails_is_no_failure(
+    directory: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_close, real_flock = os.close, fcntl.flock
+
+    def close(fd: int) -> None:
+        real_close(fd)
+        raise OSError(errno.EIO, "injected")
+
+    def flock(fd: int, operation: int) -> None:
+        real_flock(fd, operation)
+        if operation == fcntl.LOCK_UN:
+            raise OSError(errno.EIO, "injected")
+
+    monkeypatch.setattr(os, "close", close)
+    monkeypatch.setattr(fcntl, "flock", flock)
+    barrier = Barrier(directory)
+    for _ in range(2):
+        lease = barrier.exclusive(0)
+        assert lease is not None
+        lease.release()
+    lease = barrier.shared(0)
+    assert lease is not None
+    locks._in_child()
+    assert not lease.held
+
+
+def test_r3_senders_pass_the_turnstile_together(directory: StateDirectory) -> None:
+    barrier = Barrier(directory)
+    with locks.try_lock(barrier._turnstile, exclusive=False) or pytest.fail("it is free"):
+        assert barrier.shared(0) is not None, "another sender that is just passing keeps nobody out"
+
+
+def test_two_who_look_at_a_lock_at_once_do_not_take_each_other_for_its_holder(directory: StateDirectory) -> None:
+    one, other = FileLock(directory, "one.lock"), FileLock(directory, "one.lock")
+    assert not one.held_elsewhere()
+    with one.try_acquire() or pytest.fail("it is free"):
+        pass
+    with locks.try_lock(one._opener, exclusive=False) or pytest.fail("it is free"):
+        assert not other.held_elsewhere()
+
+
 class TestHolders:
     """The fallbacks of :mod:`holders`, where ``/proc/locks`` alone does not tell."""
 

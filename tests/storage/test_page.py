@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import gc
 import itertools
 import mmap
 import os
 import random
 import signal
+import struct
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -192,6 +196,7 @@ def test_r5_a_refused_write_goes_through_the_mapping(
         with pytest.raises(StorageFailure, match="EFBIG") as caught:
             page.set_granted(NAVIGATION, 10)
     assert caught.value.__context__ is None
+    assert not page.end(NAVIGATION, 9), "a write that was refused once is not believed later"
     assert other.ended(NAVIGATION, 9)
     assert other.version != version
     assert not other.ended(NAVIGATION, 10)
@@ -310,6 +315,121 @@ def test_a_page_that_cannot_be_made_leaves_nothing(
             Page.open(directory)
     assert caught.value.__context__ is None
     assert os.listdir(directory.path) == []
+
+
+def words_of(directory: StateDirectory) -> list[int]:
+    return list(struct.unpack("@512Q", (directory.path / NAME).read_bytes()))
+
+
+def test_the_layout_on_disk_is_that_of_every_earlier_version(directory: StateDirectory) -> None:
+    full = 2**64 - 1
+    expected = [0] * 512
+    expected[:2] = (int.from_bytes(b"KALOSPG1", "big"), 1)
+    expected[8:10] = expected[16:18] = (0, full)
+    expected[32 : 32 + 256] = (0, full) * 128
+    page = Page.open(directory)
+    assert words_of(directory) == expected
+    page.end(NAVIGATION, 5)
+    page.end(BORDER, 70)
+    page.set_granted(NAVIGATION, 6)
+    page.set_granted(BORDER, 71)
+    expected[8:10], expected[16:18] = (6, full - 6), (71, full - 71)
+    expected[42:44], expected[172:174] = (5, full - 5), (70, full - 70)
+    found = words_of(directory)
+    assert found[1] not in (0, 1)
+    assert [*found[:1], *found[2:]] == [*expected[:1], *expected[2:]]
+    page.count_withdrawal(BORDER)
+    assert words_of(directory)[18] == page.withdrawals(BORDER) > 0
+
+
+def test_r1_a_page_whose_tombstones_are_all_damaged_is_not_intact(directory: StateDirectory) -> None:
+    page = Page.open(directory)
+    words = words_of(directory)
+    words[32:] = [0] * (512 - 32)
+    (directory.path / NAME).write_bytes(struct.pack("@512Q", *words))
+    assert not page.intact()
+
+
+def test_r6_ending_over_a_damaged_tombstone_mends_it_and_ends_no_later_epoch(directory: StateDirectory) -> None:
+    page = Page.open(directory)
+    index = Page.slot(NAVIGATION, 5)
+    page.words[index], page.words[index + 1] = 5 + SLOTS, 2**64 - 1
+    assert page.end(NAVIGATION, 5)
+    assert page.intact()
+    assert page.highest_ended(NAVIGATION) == 5
+
+
+def test_a_page_leaves_no_descriptor_open(directory: StateDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = os.listdir("/proc/self/fd")
+    Page.open(directory).close()
+    os.truncate(directory.path / NAME, 0)
+    with pytest.raises(StateUnreadable):
+        Page.open(directory)
+    assert len(os.listdir("/proc/self/fd")) <= len(before) + 1, "the mapping's own, until it is collected"
+    gc.collect()
+    assert os.listdir("/proc/self/fd") == before
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", refuse(errno.EIO))
+        with pytest.raises(StateUnreadable, match="size"):
+            Page.open(directory)
+    for extra in set(os.listdir("/proc/self/fd")) - set(before):
+        with suppress(OSError):
+            os.close(int(extra))
+
+
+def test_a_page_that_cannot_be_looked_at_is_a_failure_of_storage(
+    directory: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Page.open(directory).close()
+    real, looks = os.fstat, itertools.count()
+
+    def fstat(fd: int) -> os.stat_result:
+        if next(looks) == 1:  # the first is the directory's, which checks who owns it
+            raise OSError(errno.EIO, "injected")
+        return real(fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", fstat)
+        with pytest.raises(StorageFailure, match="EIO") as caught:
+            Page.open(directory)
+    assert caught.value.__context__ is None
+
+
+def test_r5_a_renewed_page_is_on_disk_before_it_takes_the_place_and_its_name_after(
+    directory: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Page.open(directory).close()
+    done: list[str] = []
+    real_fsync, real_rename = os.fsync, Path.rename
+
+    def fsync(fd: int) -> None:
+        name = os.path.basename(os.readlink(f"/proc/self/fd/{fd}"))
+        done.append("directory" if name == directory.path.name else name.split(".")[0])
+        real_fsync(fd)
+
+    def rename(self: Path, target: Path) -> Path:
+        done.append("in its place")
+        return real_rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        patch.setattr(Path, "rename", rename)
+        Page.renew(directory, "20260101T000000", {})
+    assert done == ["page", "directory", "in its place", "directory"]
+
+
+def test_r5_a_page_that_cannot_be_renewed_stays_in_its_place(
+    directory: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Page.open(directory)
+    page.end(NAVIGATION, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", refuse(errno.EIO))
+        with pytest.raises(StorageFailure, match="EIO") as caught:
+            Page.renew(directory, "20260101T000000", {})
+    assert caught.value.__context__ is None
+    assert page.intact()
+    assert Page.open(directory).highest_ended(NAVIGATION) == 3
 
 
 def test_the_layout_fits_the_page() -> None:
