@@ -333,7 +333,7 @@ class Ending:
                 if records[purpose].epoch > epoch:  # a later grant has finished the drop (R6)
                     del self.unfinished[purpose]
             for purpose, (epoch, cause) in list(self.unfinished.items()):
-                tally = Tally()
+                tally = Tally(audited=True)  # R20: who finishes wishes nothing anew
                 due = {purpose: epoch}
                 if epoch and not self._state.page.ended(purpose, epoch):
                     self._tombstones([purpose], cause, tally, {})
