@@ -65,7 +65,8 @@ def mutations(source: bytes) -> list[Mutation]:
 
 
 def drawn(every: Sequence[Mutation], count: int, seed: int) -> list[Mutation]:
-    """At most ``count`` of them, one kind after the other, so that a rare kind is not lost among constants."""
+    """At most ``count`` of them, one kind after the other, so that a rare kind is not lost among constants.
+    The order is one of chance too: a run that is cut short is a sample all the same."""
     by_kind: dict[str, list[Mutation]] = defaultdict(list)
     for one in every:
         by_kind[one.kind].append(one)
@@ -74,7 +75,7 @@ def drawn(every: Sequence[Mutation], count: int, seed: int) -> list[Mutation]:
     chosen: list[Mutation] = []
     while any(piles) and len(chosen) < count:
         chosen += [pile.pop() for pile in piles if pile][: count - len(chosen)]
-    return sorted(chosen, key=lambda one: one.start)
+    return chosen
 
 
 class _Finder(ast.NodeVisitor):

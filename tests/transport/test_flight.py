@@ -185,3 +185,104 @@ def test_two_threads_aborting_tell_once() -> None:
         for thread in threads:
             thread.join()
         assert deaths == ["dead"]
+
+
+def connected() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = socket.create_connection(server.getsockname())
+        far, _ = server.accept()
+    return near, far
+
+
+@pytest.mark.parametrize(
+    "step", ["depart", "board", "abort", "land", "bind", "release", "retire", "sever", "add", "discard", "iter"]
+)
+def test_r3_no_step_of_a_flight_overtakes_one_that_holds_its_lock(step: str) -> None:
+    near, far = connected()
+    line, flight, flights = Lifeline(near), flight_of()[0], Flights()
+    holder = {
+        "bind": line,
+        "release": line,
+        "retire": line,
+        "sever": line,
+        "add": flights,
+        "discard": flights,
+        "iter": flights,
+    }
+    steps = {
+        "depart": flight.depart,
+        "board": lambda: flight.board(line),
+        "abort": flight.abort,
+        "land": flight.land,
+        "bind": lambda: line.bind(flight),
+        "release": lambda: line.release(flight),
+        "retire": line.retire,
+        "sever": lambda: line.sever(flight),
+        "add": lambda: flights.add(flight),
+        "discard": lambda: flights.discard(flight),
+        "iter": lambda: list(flights),
+    }
+    thread = threading.Thread(target=steps[step])
+    with holder.get(step, flight)._lock:
+        thread.start()
+        thread.join(0.05)
+        assert thread.is_alive(), "it did not wait"
+    thread.join(30)
+    assert not thread.is_alive()
+    line.retire()
+    near.close()
+    far.close()
+
+
+@pytest.mark.parametrize("mark", ["wrote", "answered", "_flying"])
+def test_a_flight_that_wrote_or_was_answered_never_departs_again(mark: str) -> None:
+    flight = flight_of()[0]
+    setattr(flight, mark, True)
+    with pytest.raises(RuntimeError, match="one exchange"):
+        flight.depart()
+
+
+def test_r3_a_flight_that_changes_its_connection_lets_go_of_the_first() -> None:
+    pairs = [connected(), connected()]
+    first, second = (Lifeline(near) for near, _ in pairs)
+    flight = flight_of()[0]
+    flight.depart()
+    flight.board(first)
+    first.retire()
+    assert first._fd >= 0, "within reach as long as the flight is in the air"
+    flight.board(first)
+    assert first._fd >= 0, "boarding it again changes nothing"
+    flight.board(second)
+    assert first._fd < 0
+    flight.abort()
+    with pytest.raises(OSError):
+        pairs[1][0].send(b"x")
+    flight.land()
+    second.retire()
+    assert second._fd < 0
+    for pair in pairs:
+        for end in pair:
+            end.close()
+
+
+def test_r3_a_connection_used_again_is_cut_by_its_present_flight_and_no_other() -> None:
+    near, far = connected()
+    line = Lifeline(near)
+    old, new = flight_of()[0], flight_of()[0]
+    line.bind(old)
+    line.release(old)
+    line.bind(new)
+    assert line.sever(old), "nothing of it can leave"
+    near.sendall(b"new")
+    assert far.recv(3) == b"new"
+    line.release(old)
+    line.retire()
+    assert line._fd >= 0, "the new one's answer may still come"
+    assert line.sever(new)
+    with pytest.raises(OSError):
+        near.sendall(b"late")
+    line.release(new)
+    assert line._fd < 0
+    assert line.sever(new), "there is nothing left to sever"
+    near.close()
+    far.close()
