@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -381,6 +382,54 @@ def test_r15_a_downgrade_is_a_grant_of_its_own(scene):
     assert (record.epoch, record.terms.precision) == (2, Precision.APPROXIMATE)
     assert record.terms.receipt_id != before.receipt_id and len(record.terms.receipt_id) == 32
     assert program.store.box is None and scene.rows() == []
+
+
+def test_r8_nothing_is_granted_changed_or_noted_in_a_state_that_cannot_be_read(scene):
+    program = scene.program()
+    index = program.state.page.slot(BORDER, 9)
+    program.state.page.words[index] = 9
+    program.granting.note(Event.DISMISS, BORDER)
+    program.allow(program.shown())
+    assert program.granted is Reason.STATE_UNREADABLE
+    count = program.state.page.withdrawals(NAVIGATION)
+    assert program.granting.downgrade(NAVIGATION, count) is Reason.STATE_UNREADABLE
+    assert kinds(program) == ["allow"]
+
+
+def test_r9_a_vault_that_was_locked_is_asked_once_more_for_a_grant(scene):
+    scene.vault.available = False
+    try:
+        program = scene.program()
+        program.state.reload()
+        assert program.state.unreadable is Reason.VAULT_UNAVAILABLE
+    finally:
+        scene.vault.available = True
+    program.allow(program.shown())
+    assert program.granted is Reason.ALLOWED
+
+
+def test_r9_a_grant_is_tied_to_this_run_only_without_a_lasting_vault(empty, tmp_path):
+    empty.allow(empty.shown())
+    assert empty.state.snapshot.records[NAVIGATION].terms.run_id is None
+    brief = Program(tmp_path / "other", MemoryVault())
+    brief.allow(brief.shown())
+    assert brief.state.snapshot.records[NAVIGATION].terms.run_id
+    brief.state.keys.remove()
+    brief.close()
+
+
+def test_r6_a_grant_settles_what_was_unfinished_of_its_purpose_alone(scene):
+    program = scene.program()
+    program.ending.unfinished = {NAVIGATION: (1, SUBJECT), BORDER: (1, SUBJECT)}
+    program.allow(program.shown())
+    assert program.ending.unfinished == {BORDER: (1, SUBJECT)}
+
+
+def test_r16_the_services_region_caps_a_grant_else_the_vendors(scene):
+    program = scene.program()
+    assert program.granting.jurisdiction == "CN"
+    elsewhere = replace(program.config, service_region="FI")
+    assert granting.Granting(program.state, elsewhere, program.granting._silence, program.ending).jurisdiction == "FI"
 
 
 def test_r12_what_grants_nothing_is_noted_where_it_can_follow(scene):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 import threading
@@ -285,4 +286,21 @@ def test_r3_a_connection_used_again_is_cut_by_its_present_flight_and_no_other() 
     assert line._fd < 0
     assert line.sever(new), "there is nothing left to sever"
     near.close()
+    far.close()
+
+
+def test_r3_a_forked_child_closes_no_descriptor_that_was_used_again() -> None:
+    near, far = connected()
+    line = Lifeline(near)
+    number = near.fileno()
+    near.close()
+    other = os.open(os.devnull, os.O_RDONLY)
+    if other != number:
+        os.dup2(other, number)
+        os.close(other)
+    line._leave_to_parent()
+    os.fstat(number)
+    os.close(number)
+    assert line._fd < 0
+    line._close()
     far.close()
