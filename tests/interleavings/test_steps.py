@@ -18,7 +18,8 @@ from kalos_connect_sdk.protocol import granting
 from kalos_connect_sdk.protocol.ending import CAUSES
 from kalos_connect_sdk.protocol.granting import Shown
 from kalos_connect_sdk.protocol.state import WRITER_WAIT_S
-from kalos_connect_sdk.storage.datakeys import DataKeys
+from kalos_connect_sdk.storage.datakeys import DataKeys, Place
+from kalos_connect_sdk.storage.failure import StorageFailure
 from kalos_connect_sdk.storage.locks import FileLock, try_lock
 from kalos_connect_sdk.testing import MemoryVault
 
@@ -257,6 +258,24 @@ def test_r5_opening_wakes_a_notice_whose_tombstone_stands_alone(scene):
     assert [row.awake for row in program.state.ledger.notices()] == [True]
 
 
+def test_r4_a_key_and_ciphertext_of_no_grant_are_removed_and_the_barrier_is_free_again(empty):
+    empty.state.keys.make(3, 1)
+    outbox = empty.state.directory.path / "outbox"
+    outbox.mkdir(mode=0o700, exist_ok=True)
+    (outbox / "0.box").write_bytes(b"left")
+    empty.ending.recover()
+    assert empty.state.keys.read().key is None
+    assert list(outbox.iterdir()) == []
+    assert not empty.ending._orphans
+    with empty.state.barrier.exclusive(0):
+        (outbox / "1.box").write_bytes(b"left")
+        empty.ending.recover()
+        assert empty.ending._orphans, "somebody holds the barrier"
+    assert not empty.ending.settle()
+    assert list(outbox.iterdir()) == []
+    assert kinds(empty) == []
+
+
 def test_an_attempt_in_the_background_waits_for_no_writer_and_later_ones_do(scene):
     program = scene.program()
     program.ending.try_again()
@@ -340,6 +359,37 @@ def test_r6_no_grant_before_the_key_of_the_one_before_is_destroyed(scene):
     assert kinds(program) == ["allow", "withdraw"], "the tombstone that stood alone is written down, and no grant"
 
 
+class Stubborn:
+    """A place of data keys that shows what it has and takes nothing new."""
+
+    location = "stubborn"
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def usable(self) -> bool:
+        return True
+
+    def read(self) -> bytes | None:
+        return self._place.read()
+
+    def write(self, blob: bytes, *, secret: bool) -> None:
+        raise StorageFailure("it takes nothing")
+
+    def remove(self) -> None:
+        raise StorageFailure("it takes nothing")
+
+
+def test_r6_no_grant_while_the_key_of_the_one_before_cannot_be_destroyed(scene):
+    program = scene.program()
+    program.state.page.end(NAVIGATION, 1)
+    program.state.keys.raise_counter(NAVIGATION, 1)
+    program.state.keys = DataKeys(program.state.directory, "stubborn", Stubborn(program.state.keys._place))
+    program.allow(program.shown())
+    assert program.granted is Reason.STATE_UNREADABLE
+    assert kinds(program) == ["allow", "withdraw"]
+
+
 def test_r16_a_grant_of_another_purpose_makes_no_data_key(empty):
     assert empty.granting.grant(border(empty), PromptAnswer.allow()) is Reason.ALLOWED
     ram = empty.state.keys.read()
@@ -410,7 +460,9 @@ def test_r9_a_vault_that_was_locked_is_asked_once_more_for_a_grant(scene):
 
 def test_r9_a_grant_is_tied_to_this_run_only_without_a_lasting_vault(empty, tmp_path):
     empty.allow(empty.shown())
-    assert empty.state.snapshot.records[NAVIGATION].terms.run_id is None
+    record = empty.state.snapshot.records[NAVIGATION]
+    assert (record.epoch, record.terms.run_id) == (1, None)
+    assert [row.origin for row in empty.state.ledger.notices()] == [empty.config.service_url]
     brief = Program(tmp_path / "other", MemoryVault())
     brief.allow(brief.shown())
     assert brief.state.snapshot.records[NAVIGATION].terms.run_id

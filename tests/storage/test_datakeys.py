@@ -317,6 +317,27 @@ class TestTmpfs:
                 keys.raise_counter(NAVIGATION, 2)
             assert entry.read_bytes() == content
 
+    def test_r4_an_entry_in_a_place_that_is_not_private_is_not_read(self, ram: Path, directory: StateDirectory) -> None:
+        place = ram / "place"
+        DataKeys.choose(directory, f"tmpfs:{place}").make(1, 1)
+        place.chmod(0o755)
+        assert DataKeys.choose(directory, f"tmpfs:{place}").read() is None
+        place.chmod(0o700)
+        assert DataKeys.choose(directory, f"tmpfs:{place}").read() is not None
+
+    def test_r7_the_highest_epoch_an_entry_knows(self, ram: Path, directory: StateDirectory) -> None:
+        keys = DataKeys.choose(directory, f"tmpfs:{ram}")
+        assert keys.epoch() == 0
+        keys.raise_counter(Purpose.CROSS_BORDER_TRANSFER, 9)
+        assert keys.read() == RamState({NAVIGATION: 0, Purpose.CROSS_BORDER_TRANSFER: 9}, 0, 0, None)
+        assert keys.epoch() == 0
+        keys.make(4, 1)
+        assert keys.epoch() == 4
+        keys.raise_counter(NAVIGATION, 6)
+        assert keys.epoch() == 6
+        (ram / directory.slot).write_bytes(b"damaged")
+        assert keys.epoch() == 0
+
     def test_a_write_that_fails_is_a_failure(
         self, ram: Path, directory: StateDirectory, monkeypatch: pytest.MonkeyPatch
     ) -> None:
