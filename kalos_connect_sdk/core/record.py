@@ -109,7 +109,7 @@ def render(
     if notice.controller.id == terms["controller_id"]:
         record["dpv:hasRight"] = [
             {"@type": "dpv:DataSubjectRight", "dct:title": right, "dpv:isExercisedAt": notice.controller.contact}
-            for right in _RIGHTS
+            for right in notice.rights or _RIGHTS
         ]
     record.update(marks(record_id, events))
     record["proof"] = {
@@ -155,10 +155,15 @@ def _notice(terms: Body, notice: Notice) -> dict[str, Any]:
     }
     if (notice.id, notice.version) == (terms["notice_id"], terms["notice_version"]):
         document["dct:date"] = notice.effective.isoformat()
+        if notice.assessment:
+            document["kc:assessment"] = notice.assessment
         if notice.policy_id:
             document["kc:policy"] = {"@type": "dpv:PrivacyNotice", "dct:identifier": notice.policy_id}
             if notice.policy_updated is not None:
                 document["kc:policy"]["dct:modified"] = notice.policy_updated.isoformat()
+    elif notice.id == terms["notice_id"] and terms["notice_fields_sha256"] == fields_sha256(notice):
+        # R14: it was changed in what people are told of and not asked again (rights, contact, assessment, wording)
+        document["kc:changedSince"] = {"kc:version": notice.version, "dct:date": notice.effective.isoformat()}
     return document
 
 

@@ -16,6 +16,8 @@ class Controller:
     name: str
     contact: str
     address: str | None = None
+    department: str | None = None
+    """Who inside answers for personal data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class NoticeText:
 @dataclass(frozen=True, slots=True)
 class Notice:
     """A versioned notice. What invalidates a grant is a change in ``purpose``, ``data``, ``method``,
-    ``controller`` or ``recipients``; wording and language do not (R14)."""
+    ``controller`` or ``recipients``; wording, language, rights, contact and assessment do not (R14)."""
 
     id: str
     version: str
@@ -54,6 +56,10 @@ class Notice:
     texts: tuple[NoticeText, ...]
     policy_id: str = ""
     policy_updated: date | None = None
+    rights: tuple[str, ...] = ()
+    """A person's rights and how to use them, one a text; empty: as the text says. A change is told, not asked about."""
+    assessment: str = ""
+    """The report that assesses a high risk, by name or number. A change is told, not asked about."""
 
     def text(self, locale: str | None) -> NoticeText:
         """The text for ``locale``: exact, then by language among reviewed ones, then the first. An unreviewed

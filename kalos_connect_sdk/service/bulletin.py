@@ -13,8 +13,8 @@ __all__ = ["notice_document"]
 def notice_document(notice: Notice, locale: str | None, change: tuple[Change, ...] = ()) -> dict[str, Any]:
     """The notice in force, with all its texts or the one for ``locale``.
 
-    ``change``: what differs from the notice before it, in the policy's six kinds; ``asks_again`` says whether a
-    grant to that one still holds (R14).
+    ``change``: what differs from the notice before it, in the policy's six kinds, or in its wording alone;
+    ``asks_again`` says whether a grant to that one still holds (R14).
     """
     texts = notice.texts if locale is None else (notice.text(locale),)
     return {
@@ -26,11 +26,14 @@ def notice_document(notice: Notice, locale: str | None, change: tuple[Change, ..
             "name": notice.controller.name,
             "contact": notice.controller.contact,
             "address": notice.controller.address,
+            "department": notice.controller.department,
         },
         "purpose": notice.purpose,
         "data": list(notice.data),
         "method": list(notice.method),
         "recipients": list(notice.recipients),
+        "rights": list(notice.rights),
+        "assessment": notice.assessment,
         "fields_sha256": fields_sha256(notice),
         "change": [kind.value for kind in change],
         "asks_again": any(kind.asks_again for kind in change),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from ..core.notices.hashing import Change
 from ..model.rights import DeletionReason, RequestKind
 
 __all__ = ["PROBLEMS", "SCHEMAS"]
@@ -240,7 +241,7 @@ SCHEMAS: Final[dict[str, Any]] = {
     "Notice": _object(
         (
             *("id", "version", "effective", "controller", "purpose", "data", "method", "recipients"),
-            *("fields_sha256", "change", "asks_again", "texts"),
+            *("rights", "assessment", "fields_sha256", "change", "asks_again", "texts"),
         ),
         id=_TEXT,
         version=_TEXT,
@@ -250,8 +251,10 @@ SCHEMAS: Final[dict[str, Any]] = {
         data=_array(_TEXT),
         method=_array(_TEXT),
         recipients=_array(_TEXT),
+        rights=_array(_TEXT),
+        assessment=_TEXT,
         fields_sha256=_SHA256,
-        change=_array({"enum": ["processing", "controller", "recipients", "contact", "wording"]}),
+        change=_array({"enum": [kind.value for kind in Change]}),
         asks_again={"type": "boolean", "description": "A grant to the notice before this one no longer holds."},
         texts=_array(_ref("NoticeText"), minItems=1),
     ),

@@ -310,6 +310,33 @@ def test_r14_a_notice_that_is_no_longer_the_one_agreed_to_adds_nothing() -> None
     assert "dpv:hasRight" not in record
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"rights": ("to be told within a week",)},
+        {"controller": replace(DEFAULT_NOTICE.controller, contact="new@example.com", department="Privacy")},
+        {"assessment": "PIA 2030-2"},
+        {},
+    ],
+    ids=["rights", "contact", "assessment", "wording"],
+)
+def test_r14_a_change_that_people_are_only_told_of_is_noted_in_the_receipt(told: dict[str, Any]) -> None:
+    later = replace(DEFAULT_NOTICE, version="2030-01-01.1", effective=date(2030, 1, 1), **told)
+    notice = rendered([grant()], notice=later)["dpv:hasNotice"]
+    assert notice["kc:version"] == DEFAULT_NOTICE.version  # what was agreed to stays pinned
+    assert notice["kc:changedSince"] == {"kc:version": "2030-01-01.1", "dct:date": "2030-01-01"}
+    assert "kc:changedSince" not in rendered([grant()])["dpv:hasNotice"]
+    asked = replace(later, recipients=("Somebody else",))
+    assert "kc:changedSince" not in rendered([grant()], notice=asked)["dpv:hasNotice"]  # that one is asked about
+
+
+def test_r20_rights_and_assessment_of_the_notice_are_in_the_receipt() -> None:
+    own = replace(DEFAULT_NOTICE, rights=("to be told within a week",), assessment="PIA 2024-1")
+    record = rendered([grant()], notice=own)
+    assert [right["dct:title"] for right in record["dpv:hasRight"]] == ["to be told within a week"]
+    assert record["dpv:hasNotice"]["kc:assessment"] == "PIA 2024-1"
+
+
 def test_a_notice_of_the_app_is_told_by_its_own_words() -> None:
     own = replace(
         DEFAULT_NOTICE,

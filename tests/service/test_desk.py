@@ -84,6 +84,29 @@ def test_r14_the_published_notice_says_what_changed_and_whether_to_ask_again(emu
     assert device.call("GET", "/v1/notice").document["asks_again"] is True
 
 
+@pytest.mark.parametrize(
+    ("changed", "kind", "asks_again"),
+    [
+        ({"method": ("collect",)}, "processing", True),
+        ({"controller": replace(DEFAULT_NOTICE.controller, id="another-owner")}, "controller", True),
+        ({"recipients": ("Somebody Else",)}, "recipients", True),
+        ({"rights": ("to be told within a week",)}, "rights", False),
+        ({"controller": replace(DEFAULT_NOTICE.controller, department="Privacy")}, "contact", False),
+        ({"assessment": "PIA 2030-2"}, "assessment", False),
+    ],
+    ids=lambda case: case if isinstance(case, str) else "",
+)
+def test_r14_the_policys_six_kinds_of_change_are_published_with_their_effect(
+    emulator, new_device, changed, kind, asks_again
+):
+    device = new_device(emulator.url)
+    emulator.set_notice(DEFAULT_NOTICE)
+    emulator.set_notice(replace(DEFAULT_NOTICE, **changed))
+    published = device.call("GET", "/v1/notice").document
+    assert kind in published["change"] and published["asks_again"] is asks_again
+    assert (published["fields_sha256"] != fields_sha256(DEFAULT_NOTICE)) is asks_again
+
+
 def test_r14_grants_to_other_fields_are_refused_once_a_notice_is_in_force(emulator, new_device):
     device = new_device(emulator.url)
     device.token = "vendor"

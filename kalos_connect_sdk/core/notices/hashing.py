@@ -26,10 +26,14 @@ class Change(Enum):
     """(2) who owns or controls."""
     RECIPIENTS = "recipients"
     """(3) the main recipients."""
+    RIGHTS = "rights"
+    """(4) a person's rights, and how they are used."""
     CONTACT = "contact"
-    """(5) how the controller is named and reached."""
+    """(5) how the controller and the department that answers are named and reached."""
+    ASSESSMENT = "assessment"
+    """(6) the assessment of a high risk."""
     WORDING = "wording"
-    """(4), (6) and the rest: what the text says about rights and risks, its version and dates."""
+    """The rest, which is none of the six: the words of the text, its version and dates."""
 
     @property
     def asks_again(self) -> bool:
@@ -82,7 +86,9 @@ def changes(before: Notice, after: Notice) -> tuple[Change, ...]:
         Change.PROCESSING: any(old[name] != new[name] for name in ("purpose", "data", "method")),
         Change.CONTROLLER: old["controller"] != new["controller"],
         Change.RECIPIENTS: old["recipients"] != new["recipients"],
+        Change.RIGHTS: before.rights != after.rights,
         Change.CONTACT: _controller(before) != _controller(after),
+        Change.ASSESSMENT: before.assessment != after.assessment,
         Change.WORDING: _wording(before) != _wording(after),
     }
     return tuple(change for change in Change if differs[change])
@@ -90,12 +96,15 @@ def changes(before: Notice, after: Notice) -> tuple[Change, ...]:
 
 def _controller(notice: Notice) -> dict[str, Any]:
     controller = notice.controller
-    return {
+    known = {
         "id": controller.id,
         "name": controller.name,
         "contact": controller.contact,
         "address": controller.address,
     }
+    if controller.department is not None:  # only then: what is pinned of notices without one stays what it is
+        known["department"] = controller.department
+    return known
 
 
 def _wording(notice: Notice) -> tuple[Any, ...]:
