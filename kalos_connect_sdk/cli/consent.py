@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from ..model.consent import Purpose
+from ..model.consent import Purpose, guardian_reference
 from ..model.reports import WithdrawalReport
 from . import verify
 from .commands import Commands, answerable, command
@@ -24,7 +24,14 @@ _NOTICE_S: Final = 5.0
 def add(commands: Commands, common: argparse.ArgumentParser) -> None:
     group = commands.add_parser("consent", parents=[common], help="ask, withdraw, show evidence", allow_abbrev=False)
     actions = group.add_subparsers(title="commands", metavar="ACTION", required=True)
-    answerable(command(actions, "request", common, request, "put the question to the person, as a user action"))
+    asking = command(actions, "request", common, request, "put the question to the person, as a user action")
+    answerable(asking)
+    asking.add_argument(
+        "--guardian",
+        type=guardian_reference,
+        metavar="TEXT",
+        help="a reference to evidence of a guardian's consent, such as the number of a form: a minor's grant needs it",
+    )
     command(actions, "withdraw", common, withdraw, "withdraw consent and drop what is buffered")
     command(actions, "show", common, show, "the latest receipt")
     command(actions, "receipts", common, receipts, "every receipt, oldest first")
@@ -35,7 +42,7 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
 def request(args: argparse.Namespace) -> int:
     """Ask. Exit 0 only when location may be used afterwards."""
     with open_connect(args, configured(args)) as connect:
-        permission = connect.request_permission(Purpose.NAVIGATION, user_action=True)
+        permission = connect.request_permission(Purpose.NAVIGATION, user_action=True, guardian=args.guardian)
         # R9: without a usable vault consent ends with the process that asked; whoever asked must know.
         this_run_only = permission.granted and any(
             check["name"] == "vault" and not check["ok"] for check in connect.doctor()

@@ -67,6 +67,7 @@ _SENTENCES = {
     Reason.CONTROLLER_CHANGED: "The controller has changed; the question must be put again.",
     Reason.ORIGIN_CHANGED: "Consent was given for another service than the configured one.",
     Reason.PRECISION: "Consent covers an approximate location only.",
+    Reason.GUARDIAN_REQUIRED: "This profile is a minor's. A guardian must agree: consent request --guardian TEXT.",
     Reason.OS_DENIED: "The operating system denies location to this program.",
     Reason.CROSS_BORDER: "A position in mainland China needs a separate consent before it goes abroad.",
     Reason.BUSY: "Another program is using the state; try again.",

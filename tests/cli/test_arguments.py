@@ -53,6 +53,7 @@ def test_every_command_explains_itself(command: list[str], capsys: pytest.Captur
         ["stream", "--from", "gpx:x", "--speed", "fast"],
         ["stream", "--from", "gpx:x", "--answer", "yes"],
         ["consent", "request", "--answer", "allow"],
+        ["consent", "request", "--guardian", " "],
         ["consent", "withdraw", "--answer", "deny"],
         ["consent", "verify"],
         ["route"],

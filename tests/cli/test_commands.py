@@ -96,6 +96,21 @@ def test_a_simulated_grant_says_so_in_its_receipt(say: Callable[..., Said]) -> N
     assert "simulated" in say("consent", "show")[1]
 
 
+def test_r17_a_minors_request_names_the_evidence_of_a_guardian(
+    say: Callable[..., Said], service: ServiceEmulator
+) -> None:
+    say("consent", "request", *ALLOW)
+    say("consent", "withdraw")
+    service.mark_minor()
+    say("consent", "request", *ALLOW)  # the service refuses to register it, and that marks the profile
+    code, text, _ = say("consent", "request", *ALLOW)
+    assert code == 3
+    assert "guardian" in text
+    code, permission, _ = say("consent", "request", *ALLOW, "--guardian", "form 12", "--json")
+    assert (code, permission["granted"]) == (0, True)
+    assert "form 12" in json.dumps(say("consent", "show", "--json")[1])
+
+
 @pytest.mark.parametrize(("answer", "reason"), [("deny", "REFUSED"), ("dismiss", "DISMISSED")])
 def test_a_no_exits_with_3(say: Callable[..., Said], answer: str, reason: str) -> None:
     code, permission, _ = say("consent", "request", "--answer", answer, "--json")
