@@ -11,6 +11,7 @@ from ..errors import StateError, StateUnreadable, VaultUnavailable
 from ..model.consent import Purpose
 from ..model.rights import MarkedBy
 from ..storage.ledger import NAME, Ledger, NoticeRow
+from ..storage.locks import Lease
 from ..storage.page import Page
 from ..storage.salvage import readable_notices
 from .ending import CAUSES
@@ -21,11 +22,33 @@ from .state import State
 
 __all__ = ["reset"]
 
+_LOCK_WAIT_S = 1.0
+
 
 def reset(engine: Engine) -> None:
     """End everything, keep the old files aside, begin anew. No notice or request is lost; the epoch goes on above."""
     state = engine.state
     engine.ending.end(list(Purpose), CAUSES["subject"], 5.0)
+    lease = _alone(state)
+    try:
+        _replace(engine)
+    finally:
+        if lease is not None:
+            lease.release()
+    engine.ending.unfinished.clear()
+
+
+def _alone(state: State) -> Lease | None:
+    """Behind the barrier no other program grants: what it recorded meanwhile would go into the archive, and its notice
+    with it. None when one stands still there: reset() leads out all the same."""
+    try:
+        return state.barrier.exclusive(_LOCK_WAIT_S)
+    except StateError:
+        return None
+
+
+def _replace(engine: Engine) -> None:
+    state = engine.state
     notices, requests = _pending(engine), _requests(engine)
     highest = {purpose: _highest(engine, purpose, notices) for purpose in Purpose}
     stamp = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%dT%H%M%S")
@@ -38,7 +61,6 @@ def reset(engine: Engine) -> None:
             _count_in_ram(engine, purpose, epoch)
     _begin_anew(state, stamp, notices, requests, _marked_by(engine))
     _raise_vault(state, highest)
-    engine.ending.unfinished.clear()
 
 
 def _begin_anew(

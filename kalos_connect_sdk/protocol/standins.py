@@ -42,6 +42,7 @@ class UnreadableLedger:
     """Knows nothing, records nothing, and keeps the file: every reading of events says why."""
 
     fresh = False
+    identity = (0, 0)
 
     def __init__(self, problem: str) -> None:
         self._problem = problem

@@ -88,6 +88,7 @@ class State:
     def forget_history(self) -> None:
         """Fold the ledger from its beginning at the next :meth:`reload`: it is another one."""
         self._head: tuple[int, bytes] = (0, GENESIS)
+        self._file = self.ledger.identity
         self._records: dict[Purpose, RecordState] = fold(())
         self._authentic_epoch: dict[Purpose, int] = dict.fromkeys(Purpose, 0)
         self._unchecked: dict[Purpose, tuple[bytes, bytes | None]] = {}
@@ -124,6 +125,10 @@ class State:
 
     def _read_events(self) -> None:
         rows = self.ledger.events(self._head[0])
+        if self._head[0] and self.ledger.identity != self._file:  # another program's reset() put a new one in its place
+            self.forget_history()
+            rows = self.ledger.events()
+        self._file = self.ledger.identity
         if not rows:
             return
         head = verify(((row.seq, row.body, row.prev, row.hash) for row in rows), self._head)

@@ -118,6 +118,11 @@ class Ledger:
             return False
         return self._identity == (found.st_dev, found.st_ino)
 
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Which file was read last."""
+        return self._identity
+
     def record_id(self, purpose: Purpose) -> str:
         """The random 128-bit pseudonym of the purpose's record, in hex."""
         rows = self._select("SELECT record_id FROM record WHERE purpose = ?", purpose.value)

@@ -766,3 +766,43 @@ def test_r11_a_withdrawal_beside_a_program_that_keeps_the_ledger_locked_is_durab
     again = make()
     assert not again.permission().granted
     assert again.wait_for_notices(10) and [entry["epoch"] for entry in service.withdrawals] == [1]
+
+
+def test_r8_a_grant_of_another_program_waits_for_a_reset_and_is_not_lost_in_the_archive(make, monkeypatch, service):
+    """The other program records its Allow after the old ledger was read, or before: the new one knows it, or its end."""
+    from kalos_connect_sdk.protocol import reset
+
+    connect, other = make(WEEK), make(WEEK)
+    assert not other.permission().granted
+    asked = []
+    begin_anew = reset._begin_anew
+
+    def asked_meanwhile(*arguments):
+        asked.append(other.request_permission_future(user_action=True))
+        with pytest.raises(TimeoutError):
+            asked[0].result(0.3)
+        begin_anew(*arguments)
+
+    monkeypatch.setattr(reset, "_begin_anew", asked_meanwhile)
+    connect.reset()
+    found = asked[0].result(PATIENCE_S)
+    assert (found.granted, found.epoch) == (connect.permission().granted, connect.permission().epoch)
+    if not found.granted:  # it waited too long for the barrier
+        assert other.request_permission(user_action=True).granted
+    report = connect.withdraw()
+    assert report.complete and not report.remaining and not other.permission().granted
+    assert connect.wait_for_notices(PATIENCE_S) and [told["epoch"] for told in service.withdrawals] == [1]
+
+
+def test_r8_a_reset_and_a_new_grant_are_seen_by_a_program_that_knew_the_old_history(make):
+    connect, other = granted(make(WEEK)), make(WEEK)
+    for _ in range(3):
+        assert connect.withdraw().complete
+        assert connect.request_permission(user_action=True).granted
+    assert other.permission().epoch == 4
+    connect.reset()
+    assert not other.permission().granted
+    assert connect.request_permission(user_action=True).epoch == 5
+    assert other.permission().epoch == 5
+    assert other.submit(Position(*HELSINKI)).accepted
+    assert other.withdraw().complete and not connect.permission().granted
