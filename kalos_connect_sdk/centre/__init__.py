@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from ..connect import Connect
-from ..errors import KalosConnectError
+from ..errors import KalosConnectError, StateError
 from ..model.consent import Purpose
 from ..model.rights import DeletionReason
 from ..prompts.catalogue import direction_of, labels
@@ -165,7 +165,10 @@ class ConsentCentre:
     def _present(self) -> dict[str, Any]:
         connect = self._connect
         state: dict[str, Any] = indicator(connect.permission(), connect.sharing, self._words)
-        state["parked"] = connect.parked
+        try:
+            state["parked"] = connect.parked
+        except StateError:  # it cannot be opened now: as if driving (R12), and stopping still works (R11)
+            state["parked"] = False
         state["waits"] = state["told"] == self._words.deferred
         state["reading"] = self._reading() if state["parked"] else None
         return state

@@ -20,6 +20,8 @@ _STATES: Final = {
     PermissionState.DENIED: "denied",
     PermissionState.UNAVAILABLE: "unavailable",
 }
+_CLOSED_FROM_OUTSIDE: Final = (PermissionState.DENIED, PermissionState.UNAVAILABLE)
+"""A grant may stand behind these all the same: R11, it can be stopped in any state."""
 _STATUSES: Final = {
     RequestStatus.PENDING: "pending",
     RequestStatus.RECEIVED: "received",
@@ -44,7 +46,13 @@ def indicator(present: Permission, sharing: bool, words: CentreWords) -> dict[st
         more.append(words.approximate)
     if present.granted and present.expires_at is not None:
         more.append(words.until.format(date=_local(present.expires_at)))
-    return {"on": present.granted, "sharing": sharing, "told": told, "more": more}
+    return {
+        "on": present.granted,
+        "sharing": sharing,
+        "told": told,
+        "more": more,
+        "stop": present.granted or present.state in _CLOSED_FROM_OUTSIDE,
+    }
 
 
 def reading(

@@ -18,6 +18,7 @@ import pytest
 from kalos_connect_sdk import HourOfUse, Position, PromptAnswer, Purpose
 from kalos_connect_sdk.centre import ConsentCentre
 from kalos_connect_sdk.centre.state import strip
+from kalos_connect_sdk.model.vehicle import OsAnswer
 from kalos_connect_sdk.testing import FakeVehicle
 
 HERE = Position(60.169857, 24.938379)
@@ -50,6 +51,19 @@ class Reader:
         status, text = self.call("POST", path, urlencode(fields).encode(), **headers)
         assert status == 200, text
         return json.loads(text)
+
+
+class OsAnswers:
+    """An operating system that answers what it is told to."""
+
+    def __init__(self) -> None:
+        self.answer = OsAnswer.GRANTED
+
+    def read(self) -> OsAnswer:
+        return self.answer
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None
 
 
 @pytest.fixture
@@ -134,7 +148,37 @@ def test_a_state_that_cannot_be_read_still_shows_that_it_is_off(centre, make, tm
     reader = Reader(page.link())
     state = reader.post("/state")
     assert not state["on"] and "cannot be used" in state["told"] and state["reading"] is None
+    assert state["stop"], "R11: in any state"
     reader.post("/stop")
+
+
+def test_r11_a_grant_behind_a_no_of_the_system_can_be_stopped(centre):
+    permission = OsAnswers()
+    connect, page = centre(os_permission=permission)
+    drive_a_bit(connect)
+    reader = Reader(page.link())
+    assert reader.post("/state")["stop"]
+    permission.answer = OsAnswer.UNKNOWN
+    state = reader.post("/state")
+    assert not state["on"] and state["stop"]
+    assert reader.post("/stop")["said"].startswith("Stopped.")
+    permission.answer = OsAnswer.GRANTED
+    assert not reader.post("/state")["stop"]
+    assert not connect.permission().granted
+
+
+def test_r11_a_state_that_cannot_be_opened_can_be_stopped(centre, make):
+    first = make()
+    drive_a_bit(first)
+    path = first.state_path / "barrier"
+    _, page = centre()
+    path.unlink()
+    path.mkdir()
+    reader = Reader(page.link())
+    state = reader.post("/state")
+    assert state["stop"] and not state["on"] and not state["parked"]
+    reader.post("/stop")
+    assert not first.permission().granted
 
 
 def test_each_link_is_one_reader_and_closing_ends_them_all(centre):

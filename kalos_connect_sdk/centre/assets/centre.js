@@ -43,7 +43,7 @@ function show(state) {
   if (at("told").textContent !== state.told) at("told").textContent = state.told;
   at("more").replaceChildren();
   for (const line of state.more) put(at("more"), "p", line);
-  at("stop").hidden = !state.on;
+  at("stop").hidden = !state.stop;
   at("ask").hidden = state.on || state.waits;
   at("ask").textContent = state.parked ? words.ask : words.ask_when_parked;
   at("parked").hidden = state.parked;
