@@ -118,6 +118,8 @@ class ClocksBeforeAnApp(RuleBasedStateMachine):
         self.clock.set_wall(wall)
         if wall.timestamp() >= RELEASE_EPOCH_S:
             self.never_trusted = False  # an untrusted clock may catch up
+        else:
+            self.sound = False  # it may be the first reading that anybody takes
 
     @rule(seconds=st.integers(-200, 200))
     def is_corrected(self, seconds: int) -> None:

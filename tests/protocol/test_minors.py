@@ -26,7 +26,6 @@ from kalos_connect_sdk import (
 )
 from kalos_connect_sdk.testing import ScriptedPrompter
 
-HERE = Position(60.169857, 24.938379)
 FORM = "form 2027-114"
 NEEDS = (PermissionState.DENIED, Reason.GUARDIAN_REQUIRED)
 
@@ -61,12 +60,12 @@ def test_r17_marked_before_any_grant_nobody_is_asked(make, by):
     assert prompter.asked == 0
     assert connect.privacy.requests() == []
     with pytest.raises(ConsentRequired) as refused:
-        connect.submit(HERE)
+        connect.submit(here())
     assert refused.value.reason is Reason.GUARDIAN_REQUIRED
 
 
 def test_r17_marked_later_revokes_drops_and_requests_deletion(granted, service):
-    granted.submit(HERE)
+    granted.submit(here())
     assert granted.flush().sent == 1
     granted.submit(Position(60.2, 24.9))
     request = granted.privacy.mark_as_minor(MarkedBy.APP)
@@ -92,7 +91,7 @@ def test_r17_evidence_of_a_guardian_opens_the_way_and_stands_in_the_receipt(make
     connect = make()
     connect.privacy.mark_as_minor(MarkedBy.USER)
     assert connect.request_permission(user_action=True, guardian=FORM).granted
-    connect.submit(HERE)
+    connect.submit(here())
     assert connect.flush().sent == 1
     [given] = connect.receipts()[0]["dpv:hasConsentStatus"]
     assert given["kc:guardianEvidence"] == FORM
@@ -179,14 +178,19 @@ connect.privacy.mark_as_minor(MarkedBy.APP)
     connect = make()
     assert seen(connect.permission()) == NEEDS  # at once: the mark is in the history
     with pytest.raises(ConsentRequired):
-        connect.submit(HERE)
+        connect.submit(here())
     assert service.wait_for(lambda there: there.withdrawals)  # and the grant ends, as by a withdrawal
     assert endings(connect) == [("revoke", "profile", "guardian-required")]
     assert [known.reason for known in connect.privacy.requests()] == [DeletionReason.NO_CONSENT]
 
 
+def here() -> Position:
+    """A position of now: a suite may run for longer than one is worth sending."""
+    return Position(60.169857, 24.938379)
+
+
 def test_r17_the_service_marks_a_profile_at_the_next_position(granted, service):
-    granted.submit(HERE)
+    granted.submit(here())
     assert granted.flush().sent == 1
     service.mark_minor()
     granted.submit(Position(60.2, 24.9))
@@ -213,7 +217,7 @@ def test_r17_a_service_that_does_not_take_the_evidence_ends_the_grant(make, serv
     connect = make()
     assert connect.request_permission(user_action=True, guardian=FORM).granted
     service.fail(403, problem="guardian-required", path="/v1/positions")
-    connect.submit(HERE)
+    connect.submit(here())
     assert connect.flush().sent == 0
     assert seen(connect.permission()) == (PermissionState.BLOCKED, Reason.REVOKED)
     assert seen(connect.request_permission(user_action=True)) == NEEDS

@@ -27,15 +27,19 @@ from kalos_connect_sdk import (
 )
 from kalos_connect_sdk.testing import FakeClock, MemoryVault, ServiceEmulator
 
-HERE = Position(60.169857, 24.938379)
 CANARIES = ("60.16985", "24.93837", "169857", "938379")
+
+
+def here() -> Position:
+    """A position of now: a suite may run for longer than one is worth sending."""
+    return Position(60.169857, 24.938379)
 
 
 @pytest.fixture
 def granted(make, service):
     connect = make()
     assert connect.request_permission(user_action=True).granted
-    connect.submit(HERE)
+    connect.submit(here())
     assert connect.flush().sent == 1
     return connect
 
@@ -44,7 +48,7 @@ def test_r19_a_deletion_ends_consent_here_and_everything_there(granted, service)
     granted.submit(Position(60.2, 24.9))
     request = granted.privacy.request_deletion(DeletionReason.NO_LONGER_USED)
     with pytest.raises(ConsentRequired):
-        granted.submit(HERE)
+        granted.submit(here())
     assert (request.kind, request.status) == (RequestKind.DELETION, RequestStatus.PENDING)
     assert request.recipients[1] == service.url and "@" in request.contact
     [known] = granted.privacy.requests()
@@ -186,7 +190,7 @@ def test_old_counts_are_forgotten(make, service):
     clock = FakeClock(datetime(2026, 11, 1, 12, tzinfo=UTC))
     connect = make(clock=clock)
     connect.request_permission(user_action=True)
-    connect.submit(HERE)
+    connect.submit(here())
     connect.flush()
     connect.privacy.report()
     clock.advance(9 * 86_400)
