@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from two_programs import NAVIGATION, Program, Scene, notice_of
 from kalos_connect_sdk import PromptAnswer, Purpose, Reason
 from kalos_connect_sdk.core.lifecycle import Event
 from kalos_connect_sdk.model.consent import Precision
+from kalos_connect_sdk.model.vehicle import OsAnswer, VehicleState
 from kalos_connect_sdk.protocol import granting
 from kalos_connect_sdk.protocol.ending import CAUSES
 from kalos_connect_sdk.protocol.granting import Shown
@@ -294,7 +296,7 @@ def test_r7_the_vaults_counter_follows_what_ended_or_is_due_again(scene):
         program.withdraw()
         program.state.secret = None
         program.ending.settle()
-        assert program.ending._vault_due > 0.0, "in a while"
+        assert program.ending._vault_due > time.monotonic(), "in a while"
     finally:
         scene.vault.available = True
     program.ending._vault_due = 0.0
@@ -495,3 +497,228 @@ def test_r12_what_grants_nothing_is_noted_where_it_can_follow(scene):
     with FileLock(program.state.directory, "writer.lock").try_acquire():
         program.granting.note(Event.DENY, NAVIGATION)
     assert kinds(program).count("deny") == 1
+
+
+def test_r5_a_tombstone_that_cannot_be_written_down_before_a_grant_refuses_it(scene):
+    program = scene.program()
+    program.state.page.end(NAVIGATION, 1)
+    program.state.writer_wait_s = 0.0
+    with FileLock(program.state.directory, "writer.lock").try_acquire():
+        program.allow(program.shown())
+    assert program.granted is Reason.STATE_UNREADABLE
+    assert kinds(program) == ["allow"]
+
+
+# -- what is over stays as it is -----------------------------------------------------------------
+
+
+def test_what_is_over_is_not_ended_again_by_a_machine(scene):
+    program = scene.program()
+    program.withdraw()
+    before = kinds(program)
+    report = program.ending.end([NAVIGATION], CAUSES["vehicle"], 0.0)
+    assert (report.complete, report.notice) == (True, "none")
+    assert kinds(program) == before
+
+
+def test_r5_an_end_counts_as_written_down_only_when_its_grant_is_over_in_the_ledger(scene):
+    program = scene.program()
+    program.allow(program.shown())
+    assert not program.ending.commit_ends({NAVIGATION: 1}, SUBJECT), "a later grant is active"
+    assert program.ending.commit_ends({NAVIGATION: 2}, SUBJECT)
+
+
+def test_r8_a_withdrawal_of_a_damaged_state_wakes_its_notice_and_adds_nothing_to_the_history(scene):
+    program = scene.program()
+    program.state.page.words[program.state.page.slot(BORDER, 9)] = 9
+    program.state.reload()
+    report = program.ending.end([NAVIGATION], SUBJECT, 0.0)
+    assert report.durable
+    assert [row.awake for row in program.state.ledger.notices()] == [True]
+    assert kinds(program) == ["allow"]
+
+
+def test_r8_recovery_touches_no_key_of_a_state_it_cannot_read(scene):
+    scene.program().state.ledger.close()
+    (scene.program().state.directory.path / "ledger.db").write_bytes(b"damaged")
+    program = scene.program()
+    assert program.state.unreadable is Reason.STATE_UNREADABLE
+    program.ending.recover()
+    assert not program.ending._orphans
+    assert program.state.keys.read().key is not None
+
+
+def test_r8_a_withdrawal_that_can_read_neither_ledger_nor_hint_ends_the_epoch_of_the_key(scene):
+    (scene.program().state.directory.path / "ledger.db").write_bytes(b"damaged")
+    program = scene.program()
+    program.state.page.set_granted(NAVIGATION, 0)
+    program.ending.end([NAVIGATION], SUBJECT, 0.0)
+    assert program.state.page.ended(NAVIGATION, 1)
+    assert program.state.keys.read().key is None
+
+
+def test_r4_a_key_of_another_epoch_than_the_grants_is_destroyed_and_the_grant_stands(scene):
+    program = scene.program()
+    program.state.keys.make(5, 1)
+    program.ending.recover()
+    assert program.state.keys.read().key is None
+    assert program.view.decide(NAVIGATION).allowed
+
+
+def test_r11_every_withdrawal_is_counted_so_that_an_allow_on_its_way_is_void(scene):
+    program = scene.program()
+    shown = program.shown()
+    program.ending.end([NAVIGATION], SUBJECT, 0.0)
+    program.allow(shown)
+    assert program.granted is Reason.WITHDRAWN
+
+
+def test_an_orphan_that_another_program_removed_is_looked_for_no_longer(empty):
+    empty.ending._orphans = True
+    assert not empty.ending.settle()
+
+
+# -- the gate as this process sees it ------------------------------------------------------------
+
+
+@pytest.fixture
+def twice(scene: Scene) -> Program:
+    """A program whose grant has epoch 2, and whose gate has just said yes."""
+    program = scene.program()
+    program.allow(program.shown())
+    assert program.view.navigation()[0].allowed
+    assert program.view.still_open(2)
+    return program
+
+
+def test_a_yes_is_repeated_while_nothing_changed(twice):
+    first = twice.view.navigation()
+    assert first[1] is True
+    assert twice.view.navigation()[0] is first[0]
+    twice.view.changed()
+    again = twice.view.navigation()
+    assert again[0] is not first[0] and again[0].allowed
+    twice.state.page.bump()
+    assert twice.view.navigation()[0] is not again[0]
+    decision, *rest = twice.view._last
+    twice.view._last = (decision, *rest[:-1], 0.0)
+    assert twice.view.navigation()[0] is not decision, "not for ever"
+
+
+@pytest.mark.parametrize("value, complement", [(2, 2**64 - 3), (3, 2**64 - 4), (1, 2**64 - 1), (0, 0), (2, 0), (1, 2)])
+def test_r1_a_tombstone_or_half_of_one_ends_the_last_yes_at_once(twice, value, complement):
+    index = twice.state.page.slot(NAVIGATION, 2)
+    twice.state.page.words[index], twice.state.page.words[index + 1] = value, complement
+    assert not twice.view.still_open(2)
+    assert not twice.view.navigation()[0].allowed
+
+
+def test_r1_an_earlier_tombstone_in_the_same_slot_ends_nothing(twice):
+    index = twice.state.page.slot(NAVIGATION, 2)
+    twice.state.page.words[index], twice.state.page.words[index + 1] = 1, 2**64 - 2
+    assert twice.view.still_open(2)
+    first = twice.view.navigation()[0]
+    assert first.allowed
+
+
+@pytest.mark.parametrize("epoch, over", [(1, False), (2, True), (3, True)])
+def test_r11_the_latch_of_this_process_ends_the_last_yes_at_once(twice, epoch, over):
+    twice.view.latch[NAVIGATION] = epoch
+    assert twice.view.still_open(2) is not over
+    assert twice.view.navigation()[0].allowed is not over
+    assert twice.view.ended(NAVIGATION, 2) is over
+
+
+def test_each_epoch_is_looked_up_in_its_own_slot(twice):
+    assert not twice.view.still_open(1)
+    assert twice.view.still_open(2)
+    assert not twice.view.still_open(1)
+    assert twice.view.still_open(3)
+
+
+def test_a_program_is_told_no_at_once_while_another_withdraws_and_the_reason_soon(scene):
+    other, program = scene.program(), scene.program()
+    assert program.view.just_over() is None
+    other.state.page.end(NAVIGATION, 1)
+    told = program.view.just_over()
+    assert told is not None and told.reason is Reason.WITHDRAWN
+    assert program.view.just_over() is not None
+    program.view._over_since = (1, 0.0)
+    assert program.view.just_over() is None, "by then the ledger says why"
+    program.view._over_since = (0, 0.0)
+    assert program.view.just_over() is not None, "another epoch's time is not this one's"
+    other.state.page.set_granted(NAVIGATION, 2)
+    assert program.view.just_over() is None, "there is a later grant to be read"
+
+
+class Failing:
+    def read(self):
+        raise OSError("gone")
+
+
+class Says:
+    def __init__(self, answer):
+        self.answer = answer
+
+    def read(self):
+        return self.answer
+
+
+def test_r1_r12_an_adapter_that_fails_has_gone_silent(scene):
+    view = scene.program().view
+    assert view.vehicle() is None and view.os() is OsAnswer.NOT_CONFIGURED
+    view._vehicle, view._os = Says(VehicleState(age_s=0.0, drive_id="1")), Says(OsAnswer.GRANTED)
+    assert (view.vehicle().age_s, view.os()) == (0.0, OsAnswer.GRANTED)
+    view._vehicle, view._os = Failing(), Failing()
+    assert (view.vehicle().age_s, view.vehicle().drive_id) == (float("inf"), "1")
+    assert view.os() is OsAnswer.UNKNOWN
+    assert not view.decide(NAVIGATION).allowed
+
+
+@pytest.mark.parametrize(
+    "ours, theirs, matches",
+    [(None, None, True), (None, "b", True), ("a", None, True), ("a", "a", True), ("a", "b", False)],
+)
+def test_r18_a_vehicle_that_names_another_driver_closes_the_gate(scene, ours, theirs, matches):
+    view = scene.program().view
+    view._profile, view._vehicle = ours, Says(VehicleState(profile=theirs))
+    assert view.profile_matches(VehicleState(profile=theirs)) is matches
+    decision = view.decide(NAVIGATION)
+    assert decision.allowed is matches
+    assert matches or decision.reason is Reason.PROFILE_MISMATCH
+
+
+def test_r1_a_state_that_was_replaced_under_the_program_vouches_for_nothing(scene):
+    program = scene.program()
+    page = program.state.directory.path / "page"
+    page.rename(page.with_name("page.away"))
+    assert program.view.decide(NAVIGATION).reason is Reason.STATE_UNREADABLE
+    page.with_name("page.away").rename(page)
+    assert program.view.decide(NAVIGATION).allowed
+    ledger = program.state.directory.path / "ledger.db"
+    ledger.rename(ledger.with_name("ledger.away"))
+    assert program.view.decide(NAVIGATION).reason is Reason.STATE_UNREADABLE
+
+
+def test_r7_a_counter_at_the_epoch_of_an_active_grant_is_a_rollback(scene):
+    program = scene.program()
+    program.state.keys.raise_counter(NAVIGATION, 1)
+    program.state.reload()
+    assert program.view.decide(NAVIGATION).reason is Reason.STATE_ROLLED_BACK
+    program.state.page.end(NAVIGATION, 1)
+    assert program.view.decide(NAVIGATION).reason is Reason.WITHDRAWN, "a tombstone means finish, not rollback"
+
+
+def test_r14_another_origin_or_controller_or_purpose_is_another_consent(scene):
+    program = scene.program()
+    view = program.view
+    view._config = replace(program.config, service_url="http://127.0.0.1:10")
+    assert view.decide(NAVIGATION).reason is Reason.ORIGIN_CHANGED
+    view._config = replace(program.config, service_url=None)
+    assert view.decide(NAVIGATION).allowed, "without a service nothing goes elsewhere"
+    view._config = program.config
+    fields, controller = view._agreed(NAVIGATION)
+    view._fields[NAVIGATION] = (fields, "another")
+    assert view.decide(NAVIGATION).reason is Reason.CONTROLLER_CHANGED
+    view._fields[NAVIGATION] = ("0" * 64, controller)
+    assert view.decide(NAVIGATION).reason is Reason.NOTICE_CHANGED
