@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from kalos_connect_sdk.transport import sockets
 from kalos_connect_sdk.transport.names import Names
 from kalos_connect_sdk.transport.sockets import GuardedSocket, Voyage, current_voyage
 
@@ -48,3 +49,13 @@ def test_no_more_is_read_than_was_asked_for(pair) -> None:
         assert bytes(buffer) == b"ab\0\0\0\0"
         assert near.recv_into(buffer) == 4
         assert bytes(buffer) == b"cdef\0\0"
+
+
+def test_each_address_of_a_host_gets_its_share_of_what_is_left() -> None:
+    class Two(Names):
+        def addresses(self, host: str, port: int) -> tuple[tuple[int, object], ...]:
+            return ((socket.AF_INET, ("192.0.2.1", port)), (socket.AF_INET, ("192.0.2.2", port)))
+
+    with Voyage(Two(), 10.0, None) as voyage:
+        first, second = (share for *_, share in sockets._shares(voyage, "host", 1))
+    assert 0.0 < first <= 5.0 < second <= 10.0
