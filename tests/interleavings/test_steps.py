@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from two_programs import NAVIGATION, Program, Scene, notice_of
 
-from kalos_connect_sdk import PromptAnswer, Purpose, Reason
+from kalos_connect_sdk import Config, PromptAnswer, Purpose, Reason
 from kalos_connect_sdk.core.lifecycle import Event
 from kalos_connect_sdk.model.consent import Precision
 from kalos_connect_sdk.model.vehicle import OsAnswer, VehicleState
@@ -359,6 +359,19 @@ def test_r6_no_grant_before_the_key_of_the_one_before_is_destroyed(scene):
     program.allow(program.shown())
     assert program.granted is Reason.STATE_UNREADABLE
     assert kinds(program) == ["allow", "withdraw"], "the tombstone that stood alone is written down, and no grant"
+
+
+def test_r6_r19_granting_another_purpose_takes_nothing_from_a_grant_that_stands(scene):
+    program = scene.program()
+    buffer(program, 2)
+    key = program.state.keys.read().key
+    assert program.granting.grant(border(program), PromptAnswer.allow()) is Reason.ALLOWED
+    assert (program.state.keys.read().key, len(program.store.box)) == (key, 2)
+    program.ending.end([BORDER], SUBJECT, 0.0)
+    buffer(program, 1)
+    key = program.state.keys.read().key
+    assert program.granting.grant(border(program), PromptAnswer.allow()) is Reason.ALLOWED
+    assert (program.state.keys.read().key, len(program.store.box)) == (key, 1)
 
 
 class Stubborn:
@@ -722,3 +735,52 @@ def test_r14_another_origin_or_controller_or_purpose_is_another_consent(scene):
     assert view.decide(NAVIGATION).reason is Reason.CONTROLLER_CHANGED
     view._fields[NAVIGATION] = ("0" * 64, controller)
     assert view.decide(NAVIGATION).reason is Reason.NOTICE_CHANGED
+
+
+def test_a_no_is_repeated_too_and_opens_no_border(scene):
+    program = scene.program()
+    program.withdraw()
+    first = program.view.navigation()
+    assert (first[0].allowed, first[1]) == (False, False)
+    program.view._last = (*program.view._last[:-1], float("inf"))
+    assert program.view.navigation()[0] is first[0]
+    assert not program.view.waits(NAVIGATION)
+
+
+def test_r16_the_border_is_open_to_the_mainland_to_this_device_and_with_a_grant(scene, monkeypatch):
+    program = scene.program()
+    view = program.view
+    assert view.border_open()
+    monkeypatch.setattr(Config, "service_is_loopback", property(lambda _: False))
+    assert not view.border_open()
+    view._config = replace(program.config, service_region="CN")
+    assert view.border_open()
+    view._config = replace(program.config, service_region="FI")
+    assert not view.border_open()
+    program.granting.grant(border(program), PromptAnswer.allow())
+    assert view.border_open()
+
+
+def test_r13_what_is_over_by_a_clock_that_cannot_lie_is_certain(scene):
+    program = scene.program()
+    record = program.state.snapshot.records[NAVIGATION]
+    assert not program.view.expiry_certain(record)
+    over = replace(record.terms, granted_boot_id="another")
+    assert program.view.expiry_certain(replace(record, terms=over))
+
+
+def test_the_ledger_is_asked_once_more_why_a_grant_with_a_tombstone_is_over(scene):
+    program = scene.program()
+    asked: list[int] = []
+
+    def refresh():
+        asked.append(1)
+        return program.state.reload()
+
+    program.view._refresh = refresh
+    assert program.view.certain(NAVIGATION).allowed
+    assert asked == []
+    program.state.page.end(NAVIGATION, 1)
+    program.state.reload()
+    assert program.view.certain(NAVIGATION).reason is Reason.WITHDRAWN
+    assert asked == [1]
