@@ -40,6 +40,7 @@ AT_ONCE = 2
 COLUMNS = ("module", "sites", "mutants", "killed", "by time", "survived", "seconds")
 LONGEST_S = 10.0
 
+_STEPS, _SENDING = "interleavings/test_steps.py", "interleavings/test_sending_steps.py"
 _STORY = ("protocol/test_story.py", "protocol/test_barrier.py", "protocol/test_hard_cases.py")
 TESTS: dict[str, tuple[str, ...]] = {
     "storage/page": ("storage/test_page.py", "protocol/test_hard_cases.py"),
@@ -49,11 +50,13 @@ TESTS: dict[str, tuple[str, ...]] = {
     "storage/box": ("storage/test_outbox.py",),
     "storage/outbox": ("storage/test_outbox.py", "protocol/test_hard_cases.py"),
     "storage/directory": ("storage/test_directory.py", "storage/test_full_disk.py", "storage/test_ledger.py"),
+    "protocol/ending": (_STEPS, *_STORY, "protocol/test_lasting.py"),
+    "protocol/granting": (_STEPS, *_STORY, "protocol/test_lasting.py", "protocol/test_asking.py"),
+    "protocol/sending": (_SENDING, *_STORY, "protocol/test_driving.py", "protocol/test_service_says.py"),
+    "protocol/view": (_STEPS, *_STORY, "protocol/test_lasting.py", "protocol/test_service_says.py"),
     "protocol": (
-        *_STORY,
+        *(_STEPS, _SENDING, *_STORY, "faults/test_races.py", "protocol/test_driving.py"),
         *(f"protocol/test_{name}.py" for name in ("service_says", "lasting", "asking", "identity_and_secret")),
-        "protocol/test_driving.py",
-        "faults/test_races.py",
     ),
     "transport": ("transport", "protocol/test_barrier.py", "faults/test_late_writes.py"),
     "core/chain": ("core/test_chain.py", "core/test_verify_record.py"),

@@ -14,7 +14,7 @@ from two_programs import NAVIGATION, Program, Scene
 
 from kalos_connect_sdk import Config, Position, Reason
 from kalos_connect_sdk.core.outbox import BatchProgress
-from kalos_connect_sdk.errors import ServiceUnreachable, TransportError
+from kalos_connect_sdk.errors import ServiceRefused, ServiceUnreachable, TransportError
 from kalos_connect_sdk.protocol.sending import _Round
 from kalos_connect_sdk.transport.answer import Answer
 
@@ -110,7 +110,8 @@ def test_any_other_answer_counts_nothing_as_sent(program, status):
     work = exchange(program)
     assert (work.sent, totals(program)[0], totals(program)[3]) == (0, 0, 0)
     if status == 503:
-        assert work.done and work.next_attempt_s is not None and len(program.store.box) == 2
+        assert work.done and len(program.store.box) == 2
+        assert work.next_attempt_s is not None and 0.0 <= work.next_attempt_s <= 60.0
 
 
 @pytest.mark.parametrize("names, rejected", [(1, 1), (2, 2), (5, 2)])
@@ -229,3 +230,50 @@ def test_r3_a_flush_whose_courier_hangs_ends_with_the_withdrawal(program):
     assert program.sender._deliver_notices(time.monotonic() + 5.0) == 2
     assert len(waits) == 1
     assert program.sender._deliver_notices(0.0) == 2
+
+
+def test_r14_a_request_names_the_notice_that_was_agreed_to(program):
+    buffer(program, HELSINKI)
+    bodies: list[bytes] = []
+
+    def send(clearance: Any, body: bytes, **_: Any) -> Answer:
+        bodies.append(body)
+        return Answer(202, {}, b'{"accepted": 1}')
+
+    program._send = send  # type: ignore[method-assign]
+    exchange(program)
+    terms = program.state.snapshot.records[NAVIGATION].terms
+    assert terms is not None and terms.notice_sha256.encode() in bodies[0]
+    assert b'"precise"' in bodies[0]
+
+
+def test_without_a_service_nothing_is_tried(program):
+    buffer(program, HELSINKI)
+    asked = answering(program, Answer(202, {}, b'{"accepted": 1}'))
+    program.sender._config = replace(program.config, service_url=None)
+    with pytest.raises(ServiceUnreachable, match="service_url"):
+        program.sender.flush(10.0)
+    assert asked == [] and len(program.store.box) == 1
+
+
+@pytest.mark.parametrize("status, again", [(401, True), (402, False), (400, False)])
+def test_a_token_that_was_refused_is_asked_for_once_more(program, status, again):
+    buffer(program, HELSINKI)
+    asked = answering(program, Answer(202, {}, b'{"accepted": 1}'))
+    refused: list[str | None] = []
+    program.sender._courier.token = lambda *_, refused_=refused, **options: (
+        refused_.append(options.get("refused")) or "token"
+    )
+
+    def ask_status(*_: object) -> None:
+        if len(refused) == 1:
+            raise ServiceRefused({"status": status})
+
+    program.sender._courier.ask_status = ask_status
+    if again:
+        assert program.sender.flush(10.0).sent == 1
+        assert (refused, asked) == ([None, "token"], [1])
+    else:
+        with pytest.raises(ServiceUnreachable):
+            program.sender.flush(10.0)
+        assert (refused, asked) == ([None], [])

@@ -499,6 +499,14 @@ def test_r16_the_services_region_caps_a_grant_else_the_vendors(scene):
     assert granting.Granting(program.state, elsewhere, program.granting._silence, program.ending).jurisdiction == "FI"
 
 
+def test_r15_a_downgrade_that_cannot_drop_what_was_buffered_changes_nothing(scene):
+    program = scene.program()
+    program.state.keys = DataKeys.choose(program.state.directory, UNREACHABLE)
+    count = program.state.page.withdrawals(NAVIGATION)
+    assert program.granting.downgrade(NAVIGATION, count) is Reason.STATE_UNREADABLE
+    assert "amend" not in kinds(program)
+
+
 def test_r12_what_grants_nothing_is_noted_where_it_can_follow(scene):
     program = scene.program()
     program.granting.note(Event.DENY, NAVIGATION)

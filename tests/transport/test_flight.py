@@ -304,3 +304,15 @@ def test_r3_a_forked_child_closes_no_descriptor_that_was_used_again() -> None:
     assert line._fd < 0
     line._close()
     far.close()
+
+
+def test_r3_a_flight_that_was_aborted_boards_no_connection() -> None:
+    near, far = connected()
+    line, flight = Lifeline(near), flight_of()[0]
+    flight.abort()
+    with pytest.raises(ConnectionAbortedError):
+        flight.board(line)
+    assert line._flight is None
+    line.retire()
+    near.close()
+    far.close()
