@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -266,6 +267,8 @@ class Forked:
                 os.write(there, json.dumps(work()).encode())
                 os.close(there)
                 os.read(stay, 1)
+            except BaseException:
+                traceback.print_exc()  # pytest shows what a child wrote
             finally:
                 os._exit(0)
         os.close(there)
