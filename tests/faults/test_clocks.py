@@ -224,7 +224,7 @@ def test_r13_no_clock_lengthens_ends_or_poisons_a_grant() -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
     steps = settings(
-        max_examples=4000 if FULL else 40,
+        max_examples=4000 if FULL else 20,
         stateful_step_count=20,
         derandomize=not FULL,
         database=None,

@@ -29,7 +29,7 @@ from kalos_connect_sdk.testing import ScriptedPrompter
 
 FULL = os.environ.get("KALOS_SWEEP") == "full"
 HERE = Path(__file__).parent
-PLACES = 12
+PLACES = 6
 WEEK = PromptAnswer.allow(Duration.days(7))
 CALM_S = 3.0
 """Half of what a withdrawal may wait for: one that waits for the interrupted thread takes all of it."""

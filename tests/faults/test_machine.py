@@ -31,7 +31,7 @@ from kalos_connect_sdk.testing import ServiceEmulator
 
 RAM = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 FULL = os.environ.get("KALOS_SWEEP") == "full"
-EXAMPLES = int(os.environ.get("KALOS_MACHINE_EXAMPLES", "2000" if FULL else "16"))
+EXAMPLES = int(os.environ.get("KALOS_MACHINE_EXAMPLES", "2000" if FULL else "8"))
 NAVIGATION, CROSSING = "navigation", "cross-border-transfer"
 LIMIT_S = {"drive": 12 * 3600.0, "days": 2 * 86_400.0, "always": 365 * 86_400.0}
 totals: dict[str, int] = {}

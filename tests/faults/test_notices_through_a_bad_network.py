@@ -28,7 +28,7 @@ from kalos_connect_sdk.protocol import works
 from kalos_connect_sdk.testing import FakeClock
 
 FULL = os.environ.get("KALOS_SWEEP") == "full"
-SHARE = 10_000 if FULL else 40
+SHARE = 10_000 if FULL else 20
 NAVIGATION = Purpose.NAVIGATION
 NOON = datetime(2027, 5, 4, 12, tzinfo=UTC)
 WEEK = PromptAnswer.allow(Duration.days(7))

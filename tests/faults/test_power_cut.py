@@ -174,8 +174,8 @@ def test_r5_no_power_cut_brings_consent_back_or_loses_a_grant_or_a_notice(
     story: str, root: Path, tmp_path: Path
 ) -> None:
     recording, url, reserved = recorded(story, root, tmp_path / "strace.log")
-    states = sample(recording, 20, 20 if story == "border" else 50)
-    assert len(states) > 20
+    states = sample(recording, 20, 10 if story == "border" else 20)
+    assert len(states) > 10
     with reserved, Recoverer(root, url) as server:
         complaints = judged(states, server, {})
     print(f"{story}: {len(recording.operations)} operations, {len(states)} states, {len(complaints)} bad")
@@ -205,7 +205,7 @@ def test_r5_the_power_may_fail_again_during_recovery(root: Path, tmp_path: Path)
             DataKeys.choose(slot, "kernel").remove()
             again = record(root, [sys.executable, str(STORY), str(root), url, "recover"], tmp_path / "again.log")
             assert any(operation.kind == "write" for operation in again.operations), "there was nothing to recover"
-            states = [replace(found, marks=state.marks) for found in sample(again, 4, 40)]
+            states = [replace(found, marks=state.marks) for found in sample(again, 4, 15)]
             cuts += len(states)
             with Recoverer(root, url) as server:
                 complaints += judged(states, server, ids)

@@ -27,7 +27,7 @@ def test_r10_a_parser_accepts_or_refuses_and_repeats_nothing(name: str) -> None:
         target.run(seed)
 
     @settings(
-        max_examples=20_000 if FULL else SLOW.get(name, 150),
+        max_examples=20_000 if FULL else SLOW.get(name, 60),
         derandomize=not FULL,
         database=None,
         deadline=None,
