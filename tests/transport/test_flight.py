@@ -14,6 +14,7 @@ from transport_peers import Conversation, Deaths, Peer, Ride, flight_of
 
 from kalos_connect_sdk.core.gate import Clearance
 from kalos_connect_sdk.errors import KalosConnectError
+from kalos_connect_sdk.transport import lifeline
 from kalos_connect_sdk.transport.door import Door
 from kalos_connect_sdk.transport.flight import Aborted, Flight, Flights
 from kalos_connect_sdk.transport.lifeline import Lifeline
@@ -230,6 +231,7 @@ def test_r3_no_step_of_a_flight_overtakes_one_that_holds_its_lock(step: str) -> 
         assert thread.is_alive(), "it did not wait"
     thread.join(30)
     assert not thread.is_alive()
+    line.release(flight)  # a forked child would close what is left bound
     line.retire()
     near.close()
     far.close()
@@ -298,11 +300,15 @@ def test_r3_a_forked_child_closes_no_descriptor_that_was_used_again() -> None:
     if other != number:
         os.dup2(other, number)
         os.close(other)
+    flight = flight_of()[0]
+    line.bind(flight)
     line._leave_to_parent()
+    assert line.sever(flight), "in the child there is nothing left to sever"
     os.fstat(number)
     os.close(number)
     assert line._fd < 0
     line._close()
+    assert line not in lifeline._lines
     far.close()
 
 
