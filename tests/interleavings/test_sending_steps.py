@@ -16,6 +16,7 @@ from kalos_connect_sdk import Config, Position, Reason
 from kalos_connect_sdk.core.outbox import BatchProgress
 from kalos_connect_sdk.errors import ServiceRefused, ServiceUnreachable, TransportError
 from kalos_connect_sdk.protocol.sending import _Round
+from kalos_connect_sdk.storage.datakeys import DataKeys
 from kalos_connect_sdk.transport.answer import Answer
 
 HELSINKI, BEIJING = (60.17, 24.94), (39.9, 116.4)
@@ -277,3 +278,42 @@ def test_a_token_that_was_refused_is_asked_for_once_more(program, status, again)
         with pytest.raises(ServiceUnreachable):
             program.sender.flush(10.0)
         assert (refused, asked) == ([None], [])
+
+
+def test_a_service_that_refuses_every_token_is_left_alone_after_the_second(program):
+    buffer(program, HELSINKI)
+    asked: list[str | None] = []
+
+    def token(*_: object, **options: str | None) -> str:
+        asked.append(options.get("refused"))
+        return "token"
+
+    def refuse(*_: object, **options: str | None) -> str:
+        if options:
+            asked.append(options.get("refused"))
+        raise ServiceRefused({"status": 401})
+
+    program.sender._courier.token, program.sender._courier.ask_status = token, refuse
+    with pytest.raises(ServiceUnreachable):
+        program.sender.flush(10.0)
+    assert asked == [None, "token"]
+    asked.clear()
+    program.sender._progress = None
+    program.sender._courier.token = refuse
+    with pytest.raises(ServiceUnreachable):
+        program.sender.flush(10.0)
+    assert asked == [None], "there was no token that could have been refused"
+
+
+def test_r4_without_a_place_for_a_data_key_a_flush_ends_at_once(program):
+    program.state.keys = DataKeys.choose(program.state.directory, "tmpfs:/proc/nowhere")
+    asked: list[int] = []
+    real = program.store.for_sending
+
+    def for_sending(epoch: int) -> Any:
+        asked.append(epoch)
+        return real(epoch)
+
+    program.store.for_sending = for_sending  # type: ignore[method-assign]
+    assert program.sender.flush(5.0).sent == 0
+    assert asked == [1]
