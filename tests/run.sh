@@ -28,7 +28,7 @@ suite() {
   pip "$venv/bin/python" install 'pip>=25.1'
   pip "$venv/bin/python" install --group test "dist/$(ls dist)[demo]"
   echo "== $("$venv/bin/python" --version), the built wheel"
-  export COVERAGE_FILE="$PWD/$venv/coverage"
+  export COVERAGE_FILE="$PWD/$venv/.coverage"
   rm -f "$COVERAGE_FILE" "$COVERAGE_FILE".*
   # Real processes, kills and daemons on a shared machine: what fails once is run once more, and named either way.
   local cache="cache_dir=$PWD/$venv/pytest" choice=()
