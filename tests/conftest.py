@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,26 @@ def service() -> Iterator[ServiceEmulator]:
     """A real HTTP service on a free loopback port."""
     with ServiceEmulator() as emulator:
         yield emulator
+
+
+QUIET_CHROMIUM = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Real Chromium, which talks to nobody but the page."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("Chromium is not installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=list(QUIET_CHROMIUM))
+        yield browser
+        browser.close()
 
 
 Maker = Callable[..., Connect]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from abc import ABC, abstractmethod
 from typing import NoReturn
 
 __all__ = ["OneProcess", "living"]
@@ -11,7 +12,7 @@ __all__ = ["OneProcess", "living"]
 _living: weakref.WeakSet[OneProcess] = weakref.WeakSet()
 
 
-class OneProcess:
+class OneProcess(ABC):
     """A base for what holds locks, threads, sockets or keys."""
 
     def __init__(self) -> None:
@@ -20,9 +21,9 @@ class OneProcess:
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError(f"a {type(self).__name__} belongs to its process: it cannot be pickled or copied")
 
+    @abstractmethod
     def _after_fork(self) -> None:
         """In a forked child, before anything else of it runs. Nothing of the parent's may be used or closed."""
-        raise NotImplementedError
 
 
 def living() -> list[OneProcess]:

@@ -63,6 +63,8 @@ _NEVER_FAIL = frozenset({"clone", "clone3", "setsockopt"})
 _KEY_LOOKS = ("10", "11")  # keyctl: search, read
 _AGAIN = 3
 
+CANNOT_RUN_HERE = 77  # argparse says 2 for a mistake in the arguments, which must not pass for a reason to skip
+
 
 @dataclass(slots=True)
 class Sweep:
@@ -353,7 +355,7 @@ def main(arguments: list[str] | None = None) -> int:
     problem = missing()
     if problem is not None:
         print(problem)
-        return 2
+        return CANNOT_RUN_HERE
     names = chosen.scenarios or [*SCENARIOS, "recover", "beside"]
     faults = ["dead disk, EIO" if name == "dead disk" else name for name in chosen.faults.split(",")]
     kept: list[dict[str, Any]] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,10 +13,6 @@ from kalos_connect_sdk.core.notices.default import DEFAULT_NOTICE
 
 pytestmark = pytest.mark.once
 SCREENS = {"head-unit": (800, 480), "wide": (1280, 720), "very-wide": (1920, 720), "phone": (390, 844)}
-QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 # The contrast of every text against what is painted behind it (WCAG 2), in the page.
 CONTRAST = """() => {
   const channel = (v) => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };
@@ -35,19 +30,6 @@ CONTRAST = """() => {
   return found;
 }"""
 BOXES = "es => es.map(e => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; })"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("Chromium is not installed")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=path, args=list(QUIET))
-        yield browser
-        browser.close()
 
 
 Shown = tuple[Question, Any]
