@@ -4,7 +4,7 @@ The order is the one of ``docs/protocol/consent.pml``; the numbers below are its
 keeper. What cannot finish in time is kept in ``unfinished`` and tried again until it is done.
 
 - A tombstone that is on disk is the withdrawal: when nobody holds the barrier, the ledger's events of steps 3
-  and 6 are one commit.
+  and 6 are one commit, and the person's call is answered before it: the history follows what it tells of.
 - Behind the barrier the record is read once more: an Allow that another process was committing meanwhile is
   ended too, whatever this process knew of it (R11).
 """
@@ -29,6 +29,8 @@ from .tally import Tally, report_of
 __all__ = ["CAUSES", "Cause", "Ending", "Silence"]
 
 _VAULT_AGAIN_S = 30.0
+_PATIENCE_S = 0.02
+"""Everybody who sends lets go within milliseconds: the ledger's commit would take longer than to wait for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,12 @@ class Ending:
         timeout_s: float,
         *,
         written: Mapping[Purpose, tuple[int, bool]] | None = None,
+        answer: Callable[[WithdrawalReport], None] | None = None,
     ) -> WithdrawalReport:
         """End the grants of ``purposes`` and drop what they covered; never waits for the network, never raises.
 
-        ``written``: tombstones that the caller has written already, and whether they are on disk.
+        ``written``: tombstones that the caller has written already, and whether they are on disk. ``answer``: told
+        the report as soon as nothing is left that could change it; what is returned knows of the history as well.
         """
         started = time.monotonic()
         tally = Tally()
@@ -106,7 +110,7 @@ class Ending:
                 self.unfinished[purpose] = (epoch, cause)
                 ended, dropped = self._recovered.pop(purpose, (0, 0))
                 tally.dropped += dropped if ended == epoch else 0
-            self._drop(due, cause, tally, started + timeout_s)
+            self._drop(due, cause, tally, started + timeout_s, self._early(tally, started, answer))
         except StateError as error:
             tally.still(str(error))
             if not tally.audited:
@@ -115,6 +119,19 @@ class Ending:
             self._wake_courier()
         tally.take(self._silence.take_cut())
         return report_of(self._state, tally, not any(p in self.unfinished for p in purposes), started)
+
+    def _early(
+        self, tally: Tally, started: float, answer: Callable[[WithdrawalReport], None] | None
+    ) -> Callable[[], None] | None:
+        """Tell the report as it stands, everything but the history's entry being done."""
+        if answer is None:
+            return None
+
+        def tell() -> None:
+            tally.take(self._silence.take_cut())
+            answer(report_of(self._state, tally, True, started))
+
+        return tell
 
     # -- steps 2 and 3 ---------------------------------------------------------------------------
 
@@ -197,9 +214,11 @@ class Ending:
 
     # -- steps 4 to 6 ----------------------------------------------------------------------------
 
-    def _drop(self, due: dict[Purpose, int], cause: Cause, tally: Tally, deadline: float) -> None:
+    def _drop(
+        self, due: dict[Purpose, int], cause: Cause, tally: Tally, deadline: float, early: Callable[[], None] | None
+    ) -> None:
         barrier = self._state.barrier
-        lease = barrier.exclusive(0) if tally.tombstones_durable else None
+        lease = barrier.exclusive(_PATIENCE_S if early else 0) if tally.tombstones_durable else None
         if lease is None:
             self._record(due, cause, tally)
             lease = barrier.exclusive(0)
@@ -211,9 +230,16 @@ class Ending:
             who = "the named programs" if tally.holders else "a program that cannot be named from this container"
             tally.still(f"waiting for {who} to let go, then erasing the buffered positions")
             return
-        self._erase(due, cause, lease, tally)
+        self._erase(due, cause, lease, tally, early)
 
-    def _erase(self, due: dict[Purpose, int], cause: Cause, lease: Lease, tally: Tally) -> None:
+    def _erase(
+        self,
+        due: dict[Purpose, int],
+        cause: Cause,
+        lease: Lease,
+        tally: Tally,
+        early: Callable[[], None] | None = None,
+    ) -> None:
         """Behind the barrier: nobody sends, nobody grants."""
         state = self._state
         with lease:
@@ -222,10 +248,24 @@ class Ending:
             if not self._destroy(due, tally):
                 return
             tally.remaining = [item for item in tally.remaining if not item.startswith("the ledger entry")]
-            self._record(due, cause, tally, erased=True)
+            with state.writing() as certain:
+                if early is not None and certain and self._only_history_is_left(due, tally):
+                    early()
+                self._record(due, cause, tally, erased=True)
             for purpose in due:
                 self.unfinished.pop(purpose, None)
         self._vault_due = 0.0
+
+    def _only_history_is_left(self, due: Mapping[Purpose, int], tally: Tally) -> bool:
+        """R5: the tombstones are on disk, so whatever happens now, what they say will be in the history. Otherwise the
+        call waits for the attempt, and its report says what is not recorded yet."""
+        records = self._state.snapshot.records
+        return (
+            tally.tombstones_durable
+            and not tally.remaining
+            and self._state.unreadable is None
+            and any(records[purpose].status.active for purpose in due)
+        )
 
     def _destroy(self, due: Mapping[Purpose, int], tally: Tally) -> bool:
         """R4: the data keys, verified, then the ciphertext. Another purpose's end drops what it covered: all of it."""

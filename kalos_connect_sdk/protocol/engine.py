@@ -24,7 +24,7 @@ from .identity import Identity
 from .link import Link
 from .state import Snapshot, State
 from .view import View
-from .worker import Worker
+from .worker import Reply, Worker
 
 if TYPE_CHECKING:
     from .asking import Asking
@@ -190,7 +190,8 @@ class Engine:
         self.view.changed()
         if self._works is not None:
             self._works.asking.cancelled += 1
-        reply = self.keeper.begin(lambda: self.works.withdraw(purposes, timeout_s, written))
+        reply: Reply[WithdrawalReport] = Reply()
+        self.keeper.begin(lambda: self.works.withdraw(purposes, timeout_s, written, reply.put), reply)
         busy = self.keeper.here or (self._works is not None and self._works.sender.worker.here)
         try:
             return reply.get(0.0 if busy else max(0.0, timeout_s) + _GRACE_S)

@@ -63,7 +63,7 @@ class Link:
         if self._flights is None:
             return
         for flight in self._flights:
-            if flight.abort():
+            if flight.abort() or flight.wrote:  # or it has cut itself at its own check, and not landed yet
                 self._count(flight)
 
     def landed(self, flight: Flight) -> None:

@@ -7,10 +7,9 @@ replaced as a whole, and the page, which any process may change at any time.
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -28,9 +27,10 @@ from ..storage.datakeys import DataKeys, RamState
 from ..storage.directory import StateDirectory
 from ..storage.failure import StorageFailure
 from ..storage.ledger import NewEvent, NoticeRow
-from ..storage.locks import Barrier, FileLock, Lease, wait_lock
+from ..storage.locks import Barrier, Lease, try_lock, wait_lock
 from .identity import Identity
 from .pseudonyms import next_record_id, record_id
+from .runs import present_run, runs_elsewhere
 from .secret import Secret
 from .standins import open_ledger, open_page
 from .timekeeping import Timekeeper
@@ -39,11 +39,6 @@ __all__ = ["GRANTING", "WRITER_WAIT_S", "Snapshot", "State"]
 
 GRANTING = frozenset({Event.ALLOW.value, Event.ALLOW_NEW_NOTICE.value, Event.AMEND.value})
 WRITER_WAIT_S = 1.0
-_runs: dict[str, tuple[str, Lease | None]] = {}
-"""Per slot, this process's run and the lock that shows others that it is alive."""
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_runs.clear)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +73,7 @@ class State:
         self.barrier = Barrier(directory)
         self.ledger = open_ledger(directory)
         self.keys = DataKeys.choose(directory, self.ledger.meta("ram"))
+        self._writing: Lease | None = None
         self._time = Timekeeper(clock, Mark.from_text(self.ledger.meta("mark")))
         self.forget_history()
         self.snapshot = self._publish()
@@ -160,7 +156,7 @@ class State:
                 self._authentic_epoch[purpose] = record.epoch
                 del self._unchecked[purpose]
             elif record.terms is not None and record.terms.run_id is not None:
-                if FileLock(self.directory, f"run-{record.terms.run_id}.lock").held_elsewhere():
+                if runs_elsewhere(self.directory, record.terms.run_id):
                     self._lock_out("another running program holds this consent in its memory", Reason.VAULT_UNAVAILABLE)
             else:
                 self._lock_out("the vault does not hold the key that authenticated this state")
@@ -258,7 +254,9 @@ class State:
 
         Raises :class:`StorageFailure`; nothing is then recorded, and nothing is believed.
         """
-        lease = wait_lock(self._writer, time.monotonic() + self.writer_wait_s, exclusive=True)
+        lease, self._writing = self._writing, None
+        if lease is None:
+            lease = wait_lock(self._writer, time.monotonic() + self.writer_wait_s, exclusive=True)
         if lease is None:
             raise StorageFailure("another program holds the ledger")
         with lease:
@@ -281,6 +279,18 @@ class State:
             )
             self.page.bump()
         self.reload()
+
+    @contextmanager
+    def writing(self) -> Iterator[bool]:
+        """Hold the ledger for the one commit that follows. True if nobody else does, and the disk has room for it."""
+        with suppress(StateError):
+            self._writing = try_lock(self._writer)
+        try:
+            yield self._writing is not None and self.directory.has_room()
+        finally:
+            lease, self._writing = self._writing, None
+            if lease is not None:
+                lease.release()
 
     def _possible(self, bodies: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The events that can still follow what other processes wrote meanwhile: an end that is there already is
@@ -354,14 +364,8 @@ class State:
         return self.ensure_secret()
 
     def run_id(self) -> str | None:
-        """None with a persistent vault, else this run's id, held alive by a lock for as long as the process lives."""
-        if self.identity.persistent:
-            return None
-        slot = self.directory.slot
-        if slot not in _runs:
-            name = secrets.token_hex(8)
-            _runs[slot] = (name, FileLock(self.directory, f"run-{name}.lock").try_acquire())
-        return _runs[slot][0]
+        """None with a persistent vault, else this run's id."""
+        return None if self.identity.persistent else present_run(self.directory)
 
     def save_secret(self, secret: Secret) -> bool:
         """Keep a changed secret here and in the vault."""

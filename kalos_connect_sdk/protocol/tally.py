@@ -73,9 +73,10 @@ def _notice(state: State, tally: Tally) -> str:
     """``delivered`` only when the ledger says that no notice of an ended grant is left."""
     if not tally.granted:
         return "none"
+    if not tally.recorded:
+        return "pending"
     try:
         rows = state.ledger.notices()
     except StateError:
         return "pending"
-    left = any(row.awake or state.page.ended(row.purpose, row.epoch) for row in rows)
-    return "pending" if left or not tally.recorded else "delivered"
+    return "pending" if any(row.awake or state.page.ended(row.purpose, row.epoch) for row in rows) else "delivered"

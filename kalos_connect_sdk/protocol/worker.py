@@ -80,9 +80,12 @@ class Worker:
         else:
             self._jobs.put((job, None))
 
-    def begin(self, job: Callable[[], T]) -> Reply[T]:
-        """Run ``job`` later; its answer arrives in the reply. Safe in a signal handler."""
-        reply: Reply[T] = Reply()
+    def begin(self, job: Callable[[], T], reply: Reply[T] | None = None) -> Reply[T]:
+        """Run ``job`` later; its answer arrives in the reply. Safe in a signal handler.
+
+        A job that is made with its ``reply`` may answer there before it is done: who waits gets the first answer.
+        """
+        reply = Reply() if reply is None else reply
         if self._inline:
             self._perform(job, reply)
             return reply

@@ -92,10 +92,14 @@ class Works:
             pass  # there is no ledger to read: doctor says so
 
     def withdraw(
-        self, purposes: Sequence[Purpose], timeout_s: float, written: Mapping[Purpose, tuple[int, bool]]
+        self,
+        purposes: Sequence[Purpose],
+        timeout_s: float,
+        written: Mapping[Purpose, tuple[int, bool]],
+        answer: Callable[[WithdrawalReport], None],
     ) -> WithdrawalReport:
         """On the keeper: the withdrawal whose tombstones the caller has written."""
-        return self.ending.end(purposes, CAUSES["subject"], timeout_s, written=written)
+        return self.ending.end(purposes, CAUSES["subject"], timeout_s, written=written, answer=answer)
 
     def _heard_minor(self) -> None:
         """The service says that the profile is a minor's (R17)."""

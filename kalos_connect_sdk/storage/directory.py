@@ -25,6 +25,8 @@ _NO_PROFILE: Final = "_default"  # no plain profile starts with an underscore
 _ARCHIVES: Final = 1000
 _OTHERS: Final = 0o077
 _OTHERS_WRITE: Final = 0o022
+_ROOM: Final = 256 * 1024
+"""A commit of the ledger takes some pages of its journal and of itself."""
 _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -135,6 +137,14 @@ class StateDirectory:
                 failure = cause(error)
             raise StorageFailure(f"{self.path / name} cannot be moved aside: {failure}")
         raise StorageFailure(f"too many archives of {name} of the same time")
+
+    def has_room(self) -> bool:
+        """Whether the disk has some space left, as far as it says. About 2 us."""
+        try:
+            found = os.statvfs(self.path)
+        except OSError:
+            return False
+        return found.f_bavail * found.f_frsize >= _ROOM and not found.f_flag & os.ST_RDONLY
 
     def sync(self) -> None:
         """Make names (creations, renames, removals) durable. Raises :class:`StorageFailure`."""
