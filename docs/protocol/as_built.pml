@@ -20,6 +20,7 @@
  *   NO_TOMBSTONE_RECOVERY   recovery looks at the ledger alone
  *   MERGE_EARLY             "ended and erased" is one commit before the key is destroyed
  *   NO_ORPHANS              recovery looks for no data key without a grant
+ *   ANSWER_BEFORE_KEY       the person is answered when the barrier is taken, not when the key is gone
  *   NO_REREAD               the record is not read again behind the barrier
  *   NO_COUNT                an Allow does not compare the count of withdrawals
  *   KEY_WITHOUT_LOCK        a missing key is made anew without the exclusive lock
@@ -203,10 +204,19 @@ over: skip
 ends: gen != g -> goto again
 }
 
+inline answer_person() {         /* withdraw() returns */
+  atomic {
+    told = 1; done++;
+    assert(!(l_given && l_ep > tomb));                               /* an Allow that slipped in is over as well */
+    returned = MAX(returned, e);
+    if :: ok || rec -> claimed = MAX(claimed, e) :: else fi
+  }
+}
+
 proctype Withdrawer(byte me)                     /* one program: the person's call, the service's 410, recovery */
-{ byte g, e, snap; bit ok, rec, user;
+{ byte g, e, snap; bit ok, rec, user, told;
 again:
-  atomic { g = gen; if :: me == 1 -> k_w = 0 :: else fi; e = 0; snap = l_ep; ok = 0; rec = 0; user = 0 }
+  atomic { g = gen; if :: me == 1 -> k_w = 0 :: else fi; e = 0; snap = l_ep; ok = 0; rec = 0; user = 0; told = 0 }
   {
 #ifndef NO_TOMBSTONE_RECOVERY
     if :: l_given && tomb >= l_ep -> e = l_ep; goto barrier :: else fi;
@@ -257,22 +267,20 @@ barrier: do
 #ifdef MERGE_EARLY
     commit_end(e, 1);
 #endif
+#ifdef ANSWER_BEFORE_KEY
+    if :: user && ok -> answer_person() :: else fi;
+#endif
     if :: atomic { key <= e -> key = 0 } :: key > e fi;
+    if
+    :: user && ok && !told -> answer_person()                        /* before the history's entry, which follows */
+    :: skip                                                          /* or with it: somebody else writes, no room */
+    fi;
 #ifndef MERGE_EARLY
     commit_end(e, 1);
 #endif
-    atomic {
-      wr = 0;
-      if
-      :: user -> done++;
-         assert(!(l_given && l_ep > tomb));                           /* an Allow that slipped in is over as well */
-         returned = MAX(returned, e);
-         if :: ok || rec -> claimed = MAX(claimed, e) :: else fi
-      :: else
-      fi
-    };
+    atomic { wr = 0; if :: user && !told -> answer_person() :: else fi };
     if :: atomic { vault = MAX(vault, e) } :: skip fi;               /* the vault: if it can be reached */
-    e = 0; ok = 0; rec = 0; user = 0; snap = l_ep;
+    e = 0; ok = 0; rec = 0; user = 0; told = 0; snap = l_ep;
     goto endw0
   } unless { (gen != g || (k_w && me == 1)) };
 endw: (gen != g || (k_w && me == 1)) -> goto again

@@ -38,7 +38,8 @@ class WithdrawalReport:
     ``dropped``: buffered positions dropped. ``aborted``: requests cut while in flight.
     ``possibly_delivered``: requests whose answer never came, so the service may have their positions.
     ``notice``: ``delivered``, ``pending`` or ``none`` (nothing was ever granted).
-    ``holders``: pids that could not be stopped. ``durable``: the withdrawal is on disk.
+    ``holders``: pids that could not be stopped. ``durable``: the withdrawal is on disk; its entry in the history
+    follows within milliseconds, or ``remaining`` says that it is missing.
     ``remaining``: what is left to do, in words. ``elapsed_s``: seconds.
     """
 

@@ -16,6 +16,9 @@ from ..model.decision import Reason
 from ..storage.ledger import NoticeRow
 from .engine import Engine
 from .pseudonyms import record_id
+from .state import State
+
+_HISTORY_WAIT_S = 0.5
 
 __all__ = ["diagnose", "receipts", "refused", "signed"]
 
@@ -26,7 +29,7 @@ def receipts(engine: Engine) -> list[Receipt]:
     Raises :class:`VaultUnavailable` when the signing key cannot be read.
     """
     state = engine.state
-    state.reload()
+    _await_history(state)
     bodies = [json.loads(row.body) for row in state.ledger.events()]
     if not any("terms" in body for body in bodies):
         return []
@@ -49,6 +52,16 @@ def receipts(engine: Engine) -> list[Receipt]:
             signed = attach_signature(record, secret.signing.sign(signing_bytes(record)))
             found.append((str(events[0].get("at", "")), Receipt(signed)))
     return [receipt for _, receipt in sorted(found, key=lambda pair: pair[0])]
+
+
+def _await_history(state: State) -> None:
+    """A withdrawal is answered before its entry is written: who withdraws holds the barrier until it is."""
+    state.reload()
+    if state.unfinished():
+        lease = state.barrier.exclusive(_HISTORY_WAIT_S)
+        if lease is not None:
+            lease.release()
+        state.reload()
 
 
 def signed(row: NoticeRow) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from two_programs import NAVIGATION, Program, Scene, notice_of
@@ -15,6 +18,7 @@ from two_programs import NAVIGATION, Program, Scene, notice_of
 from kalos_connect_sdk import Config, PromptAnswer, Purpose, Reason
 from kalos_connect_sdk.core.lifecycle import Event
 from kalos_connect_sdk.model.consent import Precision
+from kalos_connect_sdk.model.reports import WithdrawalReport
 from kalos_connect_sdk.model.vehicle import OsAnswer, VehicleState
 from kalos_connect_sdk.protocol import granting
 from kalos_connect_sdk.protocol.ending import CAUSES
@@ -110,6 +114,51 @@ def test_r3_a_withdrawal_waits_for_a_holder_within_its_time_and_writes_each_step
     assert kinds(withdraws) == ["allow", "withdraw", "erased"]
     assert withdraws.ending.end([NAVIGATION], SUBJECT, 0.0).complete
     assert kinds(withdraws) == ["allow", "withdraw", "erased", "withdraw-again"]
+
+
+def test_r5_the_person_is_answered_when_the_key_is_gone_and_the_history_follows(scene):
+    program = scene.program()
+    buffer(program, 3)
+    seen = []
+
+    def answer(report: WithdrawalReport) -> None:
+        assert program.state.keys.read().key is None and not list((program.state.directory.path / "outbox").iterdir())
+        assert program.state.page.ended(NAVIGATION, program.state.snapshot.records[NAVIGATION].epoch)
+        seen.append((report, kinds(program)))
+
+    last = program.ending.end([NAVIGATION], SUBJECT, 5.0, answer=answer)
+    [(first, before)] = seen
+    assert before == ["allow"] and kinds(program) == ["allow", "withdraw", "erased"]
+    assert (first.complete, first.durable, first.dropped, first.remaining) == (True, True, 3, ())
+    assert replace(first, elapsed_s=0.0) == replace(last, elapsed_s=0.0), "nothing it says became untrue"
+    assert not program.ending.unfinished
+
+
+@pytest.mark.parametrize("why", ["another program writes", "the disk is full", "a tombstone is not on disk"])
+def test_r5_where_the_history_may_not_follow_the_answer_waits_for_the_attempt(scene, monkeypatch, why):
+    program, other = scene.program(), scene.program()
+    program.state.writer_wait_s = 0.0
+    written = {NAVIGATION: (program.state.snapshot.records[NAVIGATION].epoch, why != "a tombstone is not on disk")}
+    early: list[WithdrawalReport] = []
+    with ExitStack() as stack:
+        if why == "another program writes":
+            stack.enter_context(FileLock(other.state.directory, "writer.lock").try_acquire())
+        elif why == "the disk is full":
+            monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=63, f_frsize=4096, f_flag=0))
+        report = program.ending.end([NAVIGATION], SUBJECT, 5.0, written=written, answer=early.append)
+    assert report.complete and early == []
+    unrecorded = why == "another program writes"
+    assert report.remaining == (("the ledger entry; the tombstone stands for it",) if unrecorded else ())
+    assert kinds(program) == (["allow"] if unrecorded else ["allow", "withdraw", "erased"])
+
+
+def test_r5_a_second_withdrawal_knows_whether_the_service_has_heard_of_the_first(scene):
+    program = scene.program()
+    early = []
+    assert program.ending.end([NAVIGATION], SUBJECT, 5.0).notice == "pending"
+    program.state.commit(delete_notices=[row.notice_id for row in program.state.ledger.notices()])
+    assert program.ending.end([NAVIGATION], SUBJECT, 5.0, answer=early.append).notice == "delivered"
+    assert early == [], "there is something to be read first"
 
 
 def test_r3_a_holder_that_does_not_let_go_in_time_is_named_and_finished_later(scene):

@@ -102,6 +102,7 @@ RUNS = (
     Run("as_built", "l2", "NO_TOMBSTONE_RECOVERY", "KILLS=1 FULL=1", CYCLE),
     Run("as_built", "l2", "MERGE_EARLY", "KILLS=1"),
     Run("as_built", "l2", "NO_ORPHANS", "KILLS=1"),
+    Run("as_built", "safety", "ANSWER_BEFORE_KEY", "", KEY_LEFT),
     Run("as_built", "l2", "MERGE_EARLY NO_ORPHANS", "KILLS=1", CYCLE),
     Run("as_built", "safety", "NO_REREAD", "ALLOWS=1", "assertion violated  !((l_given&&(l_ep>tomb)))"),
     Run("as_built", "safety", "NO_COUNT", "ALLOWS=1", "assertion violated (done<=before)"),
