@@ -20,6 +20,7 @@ from ..model.notice import Notice
 from ..model.reports import WithdrawalReport
 from ..ports import Clock, OsPermission, Prompter, Vault, VehicleSignals
 from ..storage.directory import StateDirectory
+from ..storage.forks import undivided
 from .identity import Identity
 from .link import Link
 from .state import Snapshot, State
@@ -127,7 +128,8 @@ class Engine:
 
     def _build(self) -> Works:
         if self._works is None:
-            from .works import Works
+            with undivided("loading what asks, sends and ends"):
+                from .works import Works
 
             works = Works(self)
             works.start()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from ..errors import VaultUnavailable
 from ..ports import Vault
+from ..storage.forks import undivided
 from .secret import Secret
 
 __all__ = ["Identity"]
@@ -112,7 +113,8 @@ class Identity:
 
     def _usable(self) -> Vault:
         if self._vault is None:
-            self._vault = self._open_vault()
+            with undivided("loading the vault"):
+                self._vault = self._open_vault()
         if self._vault.may_prompt and not self._may_ask_user():
             raise VaultUnavailable("the vault could ask for a password, and the vehicle is not parked")
         return self._vault

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from ..config import Config
+from ..storage.forks import undivided
 
 if TYPE_CHECKING:
     from ..transport.client import ServiceClient
@@ -35,8 +36,10 @@ class Link:
 
     def client(self, url: str) -> ServiceClient:
         """The client of a service; positions, places and notices all leave through the same door (R2)."""
-        from ..transport.client import ServiceClient
-        from ..transport.door import Door
+        with undivided("loading the way to the service"):
+            from ..transport.adapter import DoorAdapter  # noqa: F401 - the door would load it when it is first used
+            from ..transport.client import ServiceClient
+            from ..transport.door import Door
 
         with self._opening:
             if self._door is None:

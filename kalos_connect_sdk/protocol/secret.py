@@ -14,6 +14,7 @@ from ..crypto.mac import mac, same
 from ..crypto.sign import SigningKey
 from ..errors import VaultUnavailable
 from ..model.consent import Purpose
+from ..storage.forks import undivided
 
 __all__ = ["Secret"]
 
@@ -33,6 +34,7 @@ class Secret:
         return "<Secret>"
 
     @classmethod
+    @undivided("loading what signs")
     def new(cls) -> Secret:
         """A fresh identity."""
         return cls(SigningKey.generate(), secrets.token_bytes(_KEY_BYTES))
@@ -79,6 +81,7 @@ class Secret:
         return mac(self.authentication, b"kalos-connect secret" + canonical(document))
 
     @classmethod
+    @undivided("loading what signs")
     def from_bytes(cls, stored: bytes) -> Secret:
         """From the vault. Raises :class:`VaultUnavailable` when it holds something else."""
         secret: Secret | None = None

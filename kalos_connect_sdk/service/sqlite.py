@@ -16,6 +16,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from ..model.rights import DeletionReason, RequestKind, RequestStatus
+from ..storage.forks import undivided
 from .rights import Case
 from .rules import Consent
 from .store import MemoryStore, Store, StoredPosition
@@ -51,12 +52,15 @@ PRAGMA user_version = 3;
 """
 _STEPS: Final = (_SCHEMA, _SECOND, _THIRD)
 """What leads from each version of the database to the next."""
+_UNDIVIDED: Final = undivided("using the service's database")
+"""A program that is a client as well may fork while the service works: its child must find no lock of SQLite's held."""
 _COLUMNS: Final = "record_id, public_key, status, epoch, fence, revision, terms, record, minor"
 
 
 class SqliteStore:
     """A :class:`~.store.Store` at ``path``. Raises ``OSError`` or ``sqlite3.Error`` when it cannot be used."""
 
+    @_UNDIVIDED
     def __init__(self, path: str | os.PathLike[str]) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -69,18 +73,22 @@ class SqliteStore:
         if version < len(_STEPS):
             self._db.executescript(f"BEGIN IMMEDIATE; {' '.join(_STEPS[version:])} COMMIT;")
 
+    @_UNDIVIDED
     def consent(self, record_id: str) -> Consent | None:
         row = self._db.execute(f"SELECT {_COLUMNS} FROM consent WHERE record_id = ?", (record_id,)).fetchone()  # noqa: S608
         return None if row is None else _consent(row)
 
+    @_UNDIVIDED
     def consents_of(self, public_key: str) -> Sequence[Consent]:
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM consent WHERE public_key = ?", (public_key,))  # noqa: S608
         return [_consent(row) for row in rows]
 
+    @_UNDIVIDED
     def record_of(self, token_sha256: str) -> str | None:
         row = self._db.execute("SELECT record_id FROM token WHERE sha256 = ?", (token_sha256,)).fetchone()
         return None if row is None else str(row[0])
 
+    @_UNDIVIDED
     def register(self, consent: Consent, token_sha256: str) -> None:
         with self._transaction() as db:
             self._keep(consent)
@@ -89,15 +97,18 @@ class SqliteStore:
                 (token_sha256, consent.record_id),
             )
 
+    @_UNDIVIDED
     def keep(self, consent: Consent) -> None:
         self._keep(consent)
 
+    @_UNDIVIDED
     def dropped_by(self, record_id: str, notice_id: str) -> int | None:
         row = self._db.execute(
             "SELECT dropped FROM withdrawal WHERE record_id = ? AND notice_id = ?", (record_id, notice_id)
         ).fetchone()
         return None if row is None else int(row[0])
 
+    @_UNDIVIDED
     def end(self, consent: Consent, notice_id: str | None, up_to_epoch: int) -> int:
         with self._transaction() as db:
             self._keep(consent)
@@ -108,6 +119,7 @@ class SqliteStore:
                 db.execute("INSERT INTO withdrawal VALUES (?, ?, ?)", (consent.record_id, notice_id, dropped))
         return dropped
 
+    @_UNDIVIDED
     def add(self, positions: Sequence[StoredPosition], received_s: float) -> Sequence[StoredPosition]:
         new = []
         with self._transaction() as db:
@@ -127,13 +139,16 @@ class SqliteStore:
                     new.append(position)
         return new
 
+    @_UNDIVIDED
     def forget_before(self, received_s: float) -> int:
         return self._db.execute("DELETE FROM position WHERE received_s < ?", (received_s,)).rowcount
 
+    @_UNDIVIDED
     def count(self, record_id: str) -> int:
         row = self._db.execute("SELECT count(*) FROM position WHERE record_id = ?", (record_id,)).fetchone()
         return int(row[0])
 
+    @_UNDIVIDED
     def case(self, request_id: str) -> Case | None:
         row = self._db.execute("SELECT * FROM rights_request WHERE request_id = ?", (request_id,)).fetchone()
         if row is None:
@@ -152,6 +167,7 @@ class SqliteStore:
             why,
         )
 
+    @_UNDIVIDED
     def keep_case(self, case: Case) -> None:
         values = (
             case.request_id,
@@ -167,6 +183,7 @@ class SqliteStore:
         )
         self._db.execute("INSERT OR REPLACE INTO rights_request VALUES (?,?,?,?,?,?,?,?,?,?)", values)
 
+    @_UNDIVIDED
     def close(self) -> None:
         self._db.close()
 

@@ -23,6 +23,7 @@ from typing import Any, Final, TypeVar, cast
 
 from ..crypto.encoding import b64, unb64
 from ..errors import VaultUnavailable
+from .forks import undivided
 
 __all__ = ["KeyringVault"]
 
@@ -129,7 +130,8 @@ class NoSecretStore(Exception):
 def _find_backend() -> Any:
     for module, name in _BACKENDS.get(sys.platform, ()):
         try:
-            backend = getattr(importlib.import_module(module), name)
+            with undivided("loading the keyring"):
+                backend = getattr(importlib.import_module(module), name)
             if backend.priority > 0:  # raises when its service is not there
                 return backend()
         except Exception:  # noqa: S112 - whatever it was, this one is not usable

@@ -15,18 +15,19 @@ Used by one thread at a time; a forked child opens a connection of its own.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from ..errors import StateError, StateUnreadable
 from ..model.consent import Purpose
-from . import rowsum
+from . import forks, rowsum
 from .directory import StateDirectory, check_private
 from .failure import HeadMoved, StorageFailure, cause
 from .schema import SCHEMA, SCHEMA_VERSION, TABLES
@@ -241,25 +242,31 @@ class Ledger:
         """Close the connection; the next call would open another."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(sqlite3.Error):  # a failed close leaves nothing that a retry could mend
+            # A failed close leaves nothing that a retry could mend; in a child forked in the middle, it is not ours.
+            with suppress(sqlite3.Error, StorageFailure), forks.undivided(self):
                 connection.close()
 
     def _select(self, query: str, *values: str | int) -> list[Any]:
         return self._run(lambda db: db.execute(query, values).fetchall())
 
     def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Do ``work`` on the connection, opened when needed; any failure closes it and is translated."""
+        """Do ``work`` on the connection, opened when needed; any failure closes it and is translated. No fork divides
+        it: what is locked in the middle would stay so in the child."""
         failure: StateError
+        before = forks.enter(self)
         try:
             return work(self._connect())
         except sqlite3.Error as error:
             failure = self._translate(error)
+            self.close()
         except UnicodeDecodeError:
             failure = self._damaged()  # a damaged file can make SQLite's own messages undecodable
+            self.close()
         except BaseException:
             self.close()  # never leave a transaction open
             raise
-        self.close()
+        finally:
+            forks.leave(before)
         raise failure
 
     def _connect(self) -> sqlite3.Connection:
@@ -342,21 +349,19 @@ def _create(directory: StateDirectory) -> bool:
     raise StorageFailure(f"{directory.path / NAME} cannot be created: {failure}")
 
 
+@forks.undivided("making a ledger")
 def _build(directory: StateDirectory) -> str:
     """A whole, synced ledger without events; the name it has for now."""
     temporary = f"{NAME}.{os.urandom(8).hex()}.new"
     failure = None
     fd = directory.open_file(temporary, create=True)  # 0600 before SQLite writes to it
     try:
-        db = sqlite3.connect(directory.path / temporary, isolation_level=None)
-        try:
+        with closing(sqlite3.connect(directory.path / temporary, isolation_level=None)) as db:
             db.execute("PRAGMA journal_mode = MEMORY")  # no journal file: until it is published nobody needs one
             db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
             records = [(purpose.value, os.urandom(16).hex()) for purpose in Purpose]
             db.executemany("INSERT INTO record VALUES (?, ?)", records)
             rowsum.write(db)
-        finally:
-            db.close()
         os.fsync(fd)
         return temporary
     except sqlite3.Error as error:
@@ -375,14 +380,17 @@ _ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
 
 
 def _in_child() -> None:
-    inherited = [ledger._connection for ledger in _ledgers if ledger._connection is not None]
     for ledger in _ledgers:
-        ledger._connection = None
-    if inherited:
-        import ctypes
+        connection, ledger._connection = ledger._connection, None
+        if connection is None:
+            continue
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # never collected: never closed
+        if ledger is forks.divided_here():  # a finalizer forked in the middle of a transaction: it ends here
+            connection.set_authorizer(_refuse)
 
-        for connection in inherited:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # never collected: never closed
+
+def _refuse(*_: object) -> int:
+    return sqlite3.SQLITE_DENY
 
 
 os.register_at_fork(after_in_child=_in_child)

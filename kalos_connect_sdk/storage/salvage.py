@@ -13,6 +13,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from ..model.consent import Purpose
+from . import forks
+from .failure import StorageFailure
 from .ledger import NoticeRow
 
 __all__ = ["readable_notices"]
@@ -27,10 +29,11 @@ def readable_notices(path: Path) -> list[NoticeRow]:
     """Every notice in ``path`` that can still be read; none for what is no ledger. Never raises."""
     found: list[NoticeRow] = []
     # A damaged row ends the reading; a damaged file may even make SQLite's own messages undecodable.
-    with suppress(OSError, sqlite3.Error, UnicodeDecodeError):
+    with suppress(OSError, sqlite3.Error, UnicodeDecodeError, StorageFailure):
         if not stat.S_ISREG(os.lstat(path).st_mode):
             return found
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as db:
+        where = f"{path.as_uri()}?mode=ro&immutable=1"
+        with forks.undivided(path), closing(sqlite3.connect(where, uri=True)) as db:
             for pragma in ("writable_schema = ON", "cell_size_check = ON", "trusted_schema = OFF"):
                 db.execute(f"PRAGMA {pragma}")  # the first: damage to another table's description is overlooked
             db.text_factory = lambda raw: raw.decode("utf-8", "replace")
