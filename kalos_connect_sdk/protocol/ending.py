@@ -20,6 +20,7 @@ from ..errors import StateError
 from ..model.consent import Purpose
 from ..model.decision import Reason
 from ..model.reports import WithdrawalReport
+from ..storage.cuts import take_cuts
 from ..storage.failure import StorageFailure
 from ..storage.locks import Lease
 from ..storage.outbox import Outbox
@@ -230,6 +231,8 @@ class Ending:
             who = "the named programs" if tally.holders else "a program that cannot be named from this container"
             tally.still(f"waiting for {who} to let go, then erasing the buffered positions")
             return
+        navigation = due.get(Purpose.NAVIGATION, self._state.page.granted(Purpose.NAVIGATION))
+        tally.count_cuts(take_cuts(self._state.page, navigation))
         self._erase(due, cause, lease, tally, early)
 
     def _erase(

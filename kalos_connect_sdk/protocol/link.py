@@ -11,6 +11,7 @@ from ..config import Config
 from ..storage.forks import undivided
 
 if TYPE_CHECKING:
+    from ..storage.locks import Lease
     from ..transport.client import ServiceClient
     from ..transport.door import Door
     from ..transport.flight import Flight, Flights
@@ -29,6 +30,7 @@ class Link:
         self._door: Door | None = None
         self._clients: dict[str, ServiceClient] = {}
         self._flights: Flights | None = None
+        self._covers: dict[Flight, _Cover] = {}
         self._counted: WeakSet[Flight] = WeakSet()
         self._unreported = (0, 0)
         self.aborted = 0
@@ -69,11 +71,23 @@ class Link:
             if flight.abort() or flight.wrote:  # or it has cut itself at its own check, and not landed yet
                 self._count(flight)
 
+    def depart(self, lease: Lease, still_open: Callable[[], bool], note: Callable[[], None]) -> Flight:
+        """A new flight under ``lease``, which :meth:`cut` finds. ``note``: tells other programs that it was cut and
+        may have been delivered; called before the lease is let go, or nobody would count it (R3)."""
+        from ..transport.flight import Flight
+
+        cover = _Cover(lease, note, self._count)
+        flight = cover.flight = Flight(still_open, cover.let_go)
+        self._covers[flight] = cover
+        self.flights().add(flight)
+        return flight
+
     def landed(self, flight: Flight) -> None:
-        """A flight is over; one that its own check cut is counted here."""
+        """A flight is over; one that was cut has been counted, and noted, when this returns."""
         self.flights().discard(flight)
-        if flight.aborted and flight.wrote:
-            self._count(flight)
+        cover = self._covers.pop(flight, None)
+        if cover is not None and flight.aborted:
+            cover.let_go()
 
     def _count(self, flight: Flight) -> None:
         with self._lock:
@@ -92,3 +106,28 @@ class Link:
         """Close idle connections."""
         if self._door is not None:
             self._door.close()
+
+
+class _Cover:
+    """The lease of one flight. Who aborts the flight and who flies it may both let go: the first counts and notes."""
+
+    __slots__ = ("_count", "_lease", "_lock", "_note", "_over", "flight")
+
+    def __init__(self, lease: Lease, note: Callable[[], None], count: Callable[[Flight], None]) -> None:
+        self._lease = lease
+        self._note = note
+        self._count = count
+        self._lock = threading.RLock()  # a finalizer that withdraws may interrupt its holder
+        self._over = False
+        self.flight: Flight | None = None
+
+    def let_go(self) -> None:
+        """Nothing of the flight can leave any more."""
+        with self._lock:
+            flight, over = self.flight, self._over
+            self._over = True
+            if not over and flight is not None and flight.aborted and flight.wrote:
+                self._count(flight)
+                if flight.possibly_delivered:
+                    self._note()
+            self._lease.release()

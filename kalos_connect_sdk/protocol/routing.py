@@ -13,6 +13,7 @@ from ..model.consent import Precision, Purpose
 from ..model.decision import Reason
 from ..model.position import Datum, Place
 from ..model.route import Route
+from ..storage.cuts import note_cut
 from .engine import Engine
 
 __all__ = ["ask_route"]
@@ -59,15 +60,15 @@ def _from_here(engine: Engine, epoch: int, origin: Place, to: Place, locale: str
 
 def _ask_once(engine: Engine, epoch: int, origin: Place, to: Place, locale: str, url: str, token: str) -> Route:
     """The same order as sending positions: lock, read consent, write, answer."""
-    from ..transport.flight import Flight
-
     client = engine.link.client(url)
     client.resolve()
-    lease = engine.state.barrier.shared(5.0, stop=lambda: not engine.view.still_open(epoch))
+    state = engine.state
+    lease = state.barrier.shared(5.0, stop=lambda: not engine.view.still_open(epoch))
     if lease is None:
         raise ConsentRequired(Reason.WITHDRAWN if not engine.view.still_open(epoch) else Reason.BUSY)
-    flight = Flight(lambda: engine.view.still_open(epoch), lease.release)
-    engine.link.flights().add(flight)
+    flight = engine.link.depart(
+        lease, lambda: engine.view.still_open(epoch), lambda: note_cut(state.directory, state.page, epoch)
+    )
     try:
         snapshot = engine.state.snapshot
         if snapshot.version != engine.state.page.version:

@@ -23,6 +23,7 @@ from ..errors import KalosConnectError, ServiceRefused, ServiceUnreachable, Tran
 from ..model.consent import Purpose
 from ..model.decision import Reason
 from ..model.reports import FlushReport
+from ..storage.cuts import note_cut
 from ..storage.locks import Lease
 from .courier import Courier
 from .link import Link
@@ -259,10 +260,10 @@ class Sender:
                 box.acknowledge(batch)
                 return None
         body = feature_collection(rows, member)
-        from ..transport.flight import Flight
-
-        flight = Flight(lambda: self._view.still_open(epoch), lease.release)
-        self._link.flights().add(flight)
+        state = self._state
+        flight = self._link.depart(
+            lease, lambda: self._view.still_open(epoch), lambda: note_cut(state.directory, state.page, epoch)
+        )
         answer = None
         try:
             answer = self._link.client(self._config.service_url or "").send_positions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ..errors import StateError
@@ -30,6 +30,8 @@ class Tally:
     """Something had been granted at all."""
     remaining: list[str] = field(default_factory=list)
     holders: tuple[int, ...] = ()
+    waited_for: set[int] = field(default_factory=set)
+    """Other programs counted because they held the barrier."""
 
     def still(self, item: str) -> None:
         """Note what is left to do, once."""
@@ -43,7 +45,14 @@ class Tally:
 
     def count_holders(self, holders: Iterable[int]) -> None:
         """Each other program that holds the barrier has a request under way whose answer we shall never see."""
-        self.possibly_delivered += sum(1 for pid in holders if pid != os.getpid())
+        self.waited_for = {pid for pid in holders if pid != os.getpid()}
+        self.possibly_delivered += len(self.waited_for)
+
+    def count_cuts(self, cuts: Mapping[int, int]) -> None:
+        """What other programs noted of the requests they cut, by pid; a holder that noted is not counted twice. One
+        that noted nothing stays counted: it died, or was answered after all."""
+        for pid, count in cuts.items():
+            self.possibly_delivered += count - (pid in self.waited_for)
 
 
 def report_of(state: State, tally: Tally, complete: bool, started: float) -> WithdrawalReport:

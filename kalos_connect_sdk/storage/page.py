@@ -37,6 +37,8 @@ _MAGIC: Final = int.from_bytes(b"KALOSPG1", "big")
 _ORDER: Final = {Purpose.NAVIGATION: 0, Purpose.CROSS_BORDER_TRANSFER: 1}  # on disk: never renumber
 _CONTROL: Final = 8  # first word of the control words, 8 a purpose
 _TOMBSTONES: Final = 32  # first word of the tombstones, 128 a purpose
+_CUTS: Final = 288  # first word of the notes of requests cut in flight, two a note
+_NOTES: Final = 112
 _PAIR: Final = struct.Struct("@QQ")
 _WORD: Final = struct.Struct("@Q")
 _REREADS: Final = 64
@@ -51,7 +53,7 @@ class Page:
     VERSION: Final = 1
     """Index into ``words``: differs after every change that readers must notice. Compare with ``!=``."""
 
-    __slots__ = ("_directory", "_fd", "_map", "_unsynced", "fresh", "words")
+    __slots__ = ("_directory", "_fd", "_map", "_unsynced", "fresh", "tag", "words")
 
     def __init__(self, directory: StateDirectory, fd: int, *, fresh: bool) -> None:
         self._directory = directory
@@ -60,6 +62,8 @@ class Page:
         self._unsynced = False
         self.words: Final = memoryview(self._map).cast("Q")
         self.fresh: Final = fresh
+        self.tag: Final = os.getpid() << 32 | int.from_bytes(os.urandom(4), "little") | 1
+        """This page object's name, the pid in its upper half."""
 
     @classmethod
     def open(cls, directory: StateDirectory) -> Page:
@@ -180,6 +184,19 @@ class Page:
         index = self._control(purpose) + 2
         self._put(index, max(self._read(index, 1)[0] + 1, time.monotonic_ns()) & _MASK)
         self.bump()
+
+    def cuts(self) -> list[tuple[int, int]]:
+        """The notes of requests cut in flight, (tag, value); (0, 0) is a free place. See :mod:`.cuts`."""
+        words = self._read(_CUTS, 2 * _NOTES)
+        return list(zip(words[::2], words[1::2], strict=True))
+
+    def set_cut(self, place: int, tag: int, value: int) -> None:
+        """Write one of them. Never raises; not synced: a power cut ends every request, and every report."""
+        pair, index = _PAIR.pack(tag, value), _CUTS + 2 * place
+        try:
+            os.pwrite(self._fd, pair, 8 * index)
+        except OSError:
+            self._store_through_mapping(pair, 8 * index)
 
     def intact(self) -> bool:
         """Whether the file is still in its place, whole, and every tombstone readable. About 20 us."""
