@@ -18,6 +18,7 @@ from kalos_connect_sdk import HourOfUse, Position, PromptAnswer, Purpose
 from kalos_connect_sdk.centre import ConsentCentre
 from kalos_connect_sdk.centre.state import strip
 from kalos_connect_sdk.model.vehicle import OsAnswer
+from kalos_connect_sdk.prompts.web.server import _Listener as PageListener
 from kalos_connect_sdk.testing import FakeVehicle
 
 SCREENS = {"head-unit": (800, 480), "wide": (1280, 720), "very-wide": (1920, 720), "phone": (390, 844)}
@@ -188,6 +189,23 @@ def test_each_link_is_one_reader_and_closing_ends_them_all(centre):
     page.close()
     with pytest.raises(OSError):
         first.post("/state")
+
+
+def test_a_page_that_asks_while_its_program_ends_finds_nobody(centre, monkeypatch):
+    """Between the end of the page and the end of the listener: no refusal, which a browser would complain about."""
+    _, page = centre()
+    reader = Reader(page.link())
+    stop, asked = PageListener.shutdown, []
+
+    def shutdown(listener: PageListener) -> None:
+        with pytest.raises(http.client.RemoteDisconnected):
+            reader.call("POST", "/state", Origin=reader.origin, **{"X-Kalos-Key": reader.key})
+        asked.append(True)
+        stop(listener)
+
+    monkeypatch.setattr(PageListener, "shutdown", shutdown)
+    page.close()
+    assert asked == [True]
 
 
 @pytest.mark.parametrize("path", ["/stop", "/delete", "/ask", "/state", "/copy", "/nothing"])

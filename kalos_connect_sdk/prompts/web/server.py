@@ -107,11 +107,11 @@ class PageServer:
     def remove(self, page: Page) -> None:
         """Its link and its key open nothing any more."""
         with self._lock:
+            server = self._server if self._pages in ([], [page]) else None
+            if server is not None:
+                server.over, self._server = True, None
             if page in self._pages:
                 self._pages.remove(page)
-            server = None if self._pages else self._server
-            if server is not None:
-                self._server = None
         if server is not None:
             server.shutdown()
             server.server_close()
@@ -136,6 +136,8 @@ class _Listener(ThreadingHTTPServer):
     def __init__(self, pages: PageServer) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.pages = pages
+        self.over = False
+        """It has no page left and is about to stop."""
         self._strangers: dict[Any, None] = {}
         self._lock = threading.Lock()
         self.authority = f"127.0.0.1:{self.server_address[1]}"
@@ -230,6 +232,9 @@ class _Handler(BaseHTTPRequestHandler):
         shown = self.headers.get(KEY_HEADER)
         key = shown or fields.pop(KEY_FIELD, "")
         page = self.server.pages.by_key(key)
+        if page is None and key and self.server.over:
+            self.close_connection = True  # as a moment later, when nobody listens: not "forbidden", but gone
+            return
         if page is None:
             self._say(_plain(403 if key else 404, "not found"))
             return
