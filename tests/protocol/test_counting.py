@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 from kalos_connect_sdk import Config, Purpose
@@ -30,21 +32,26 @@ def eventually(true) -> None:
     raise AssertionError("it never came true")
 
 
-def started(tmp_path, service) -> subprocess.Popen[str]:
+@contextmanager
+def another_in_flight(connect, service, tmp_path) -> Iterator[subprocess.Popen[str]]:
+    """Another program, whose request the service has read and will not answer."""
+    assert connect.request_permission(user_action=True).granted
+    service.fail(stall_s=60.0, path="/v1/positions", before="answer")
     where = (str(tmp_path / "state"), f"file:{tmp_path / 'vault'}", service.url)
-    return subprocess.Popen(
+    other = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *where], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    try:
+        eventually(lambda: any(r["path"].endswith("/positions") and r["t_read"] for r in service.requests))
+        yield other
+    finally:
+        other.communicate("over\n", timeout=30)
 
 
 def test_r3_a_request_that_another_program_cut_before_it_was_looked_for_is_counted(make, service, tmp_path):
     """The service has the body, and the program that sent it has cut it and let go before we count."""
     connect = make()
-    assert connect.request_permission(user_action=True).granted
-    service.fail(stall_s=60.0, path="/v1/positions", before="answer")
-    other = started(tmp_path, service)
-    try:
-        eventually(lambda: any(r["path"].endswith("/positions") and r["t_read"] for r in service.requests))
+    with another_in_flight(connect, service, tmp_path) as other:
         state = connect._opened().state
         assert other.pid in state.barrier.holders()
         state.page.end(Purpose.NAVIGATION, state.page.granted(Purpose.NAVIGATION))  # as withdraw() begins
@@ -53,21 +60,13 @@ def test_r3_a_request_that_another_program_cut_before_it_was_looked_for_is_count
         report = connect.withdraw()
         assert report.complete and report.possibly_delivered == 1 and report.aborted == 0, report
         assert connect.withdraw().possibly_delivered == 0, "each is told once"
-    finally:
-        other.communicate("over\n", timeout=30)
 
 
 def test_r3_a_holder_that_was_waited_for_is_not_counted_twice(make, service, tmp_path):
     connect = make()
-    assert connect.request_permission(user_action=True).granted
-    service.fail(stall_s=60.0, path="/v1/positions", before="answer")
-    other = started(tmp_path, service)
-    try:
-        eventually(lambda: any(r["path"].endswith("/positions") and r["t_read"] for r in service.requests))
+    with another_in_flight(connect, service, tmp_path):
         report = connect.withdraw()
         assert report.complete and report.possibly_delivered == 1, report
-    finally:
-        other.communicate("over\n", timeout=30)
 
 
 def test_r3_what_is_cut_is_counted_before_the_barrier_is_let_go():
