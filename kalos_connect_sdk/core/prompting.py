@@ -3,7 +3,8 @@
 - A driver-facing prompt appears only when parked: gear P held for 3 s. Unknown and stale count as moving.
 - After a refusal, a withdrawal, or a revocation by the service, only a user action may ask again; three dismissals in
   a row make the SDK quiet for seven days.
-- What asking cannot change (the OS, the vehicle's privacy switch, a missing guardian) is never asked about.
+- What asking cannot change (the OS, the vehicle's privacy switch, a missing guardian, an app whose notice the service
+  takes no consent to any more) is never asked about.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ class AskFacts:
     vehicle_privacy: bool
     already_granted: bool
     """The gate says yes to all that would be asked for."""
+    outdated: Reason | None = None
+    """Why the service takes no consent to the notice that would be shown (R14)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,8 @@ def _cannot_help(facts: AskFacts) -> Ask | None:
         return _no(PermissionState.DENIED, Reason.VEHICLE_PRIVACY)
     if facts.guardian_missing:  # R17
         return _no(PermissionState.DENIED, Reason.GUARDIAN_REQUIRED)
+    if facts.outdated is not None:  # R14
+        return _no(PermissionState.DENIED, facts.outdated)
     return None
 
 
@@ -130,8 +135,11 @@ def _revoked_by_service(state: RecordState) -> bool:
     return state.status is Status.REVOKED and state.ended_cause == "service"
 
 
-def permission(decision: Decision, state: RecordState, *, has_prompter: bool, deferred: bool) -> Permission:
-    """What an app sees. ``deferred``: a request waits until the vehicle is parked."""
+def permission(
+    decision: Decision, state: RecordState, *, has_prompter: bool, deferred: bool, outdated: Reason | None = None
+) -> Permission:
+    """What an app sees. ``deferred``: a request waits until the vehicle is parked. ``outdated``: why the service takes
+    no consent to the notice that would be shown."""
     terms = state.terms
     if decision.allowed and terms is not None:
         return Permission(
@@ -146,6 +154,8 @@ def permission(decision: Decision, state: RecordState, *, has_prompter: bool, de
     answer = _ANSWER.get(reason, PermissionState.UNAVAILABLE)
     if reason is Reason.REVOKED and _revoked_by_service(state):
         answer = PermissionState.BLOCKED
+    if answer is PermissionState.PROMPT and outdated is not None:  # R14: not before the app is updated
+        return Permission(PermissionState.DENIED, outdated)
     if answer is PermissionState.PROMPT and not has_prompter:
         return Permission(PermissionState.UNAVAILABLE, Reason.NO_PROMPTER)
     if deferred and answer in (PermissionState.PROMPT, PermissionState.BLOCKED):

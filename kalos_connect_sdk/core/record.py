@@ -29,6 +29,7 @@ from .messages import (
     signing_bytes,
 )
 from .notices.hashing import fields_sha256
+from .notices.published import later, plain_version
 from .proof import Verified, verify_record
 from .shape import ALGORITHM, CANONICALIZATION, can_be_shown, check_shape
 
@@ -72,11 +73,13 @@ def render(
     notice: Notice,
     public_key: bytes,
     service_region: str | None,
+    published: Notice | None = None,
 ) -> dict[str, Any]:
     """The record of one grant, ready to be signed (:func:`signing_bytes`, :func:`attach_signature`).
 
     ``events``: one list of :func:`split_grants`. ``notice``: the one in use now; it contributes only where it is
-    the one that was agreed to. ``service_region``: ISO 3166 code, or None when it is not known.
+    the one that was agreed to. ``service_region``: ISO 3166 code, or None when it is not known. ``published``: the
+    service's own notice, which adds no more than that there is a later version.
     Raises :class:`MalformedRecord` when ``events`` does not begin with a grant.
     """
     if not events or events[0]["kind"] not in GRANTING_KINDS:
@@ -98,7 +101,7 @@ def render(
         "dpv:hasDataController": _controller(terms, notice),
         # the jurisdiction whose cap on open-ended grants was applied
         "dpv:hasJurisdiction": country(service_region or "CN"),
-        "dpv:hasNotice": _notice(terms, notice),
+        "dpv:hasNotice": _notice(terms, notice, published),
         "dpv:hasProcess": [_process(terms, notice if same_fields else None, service_region)],
         "dpv:hasConsentControl": {
             "@type": "dpv:WithdrawConsent",
@@ -144,7 +147,7 @@ def _controller(terms: Body, notice: Notice) -> dict[str, Any]:
     return document
 
 
-def _notice(terms: Body, notice: Notice) -> dict[str, Any]:
+def _notice(terms: Body, notice: Notice, published: Notice | None) -> dict[str, Any]:
     document: dict[str, Any] = {
         "@type": "dpv:ConsentNotice",
         "dct:identifier": terms["notice_id"],
@@ -161,10 +164,20 @@ def _notice(terms: Body, notice: Notice) -> dict[str, Any]:
             document["kc:policy"] = {"@type": "dpv:PrivacyNotice", "dct:identifier": notice.policy_id}
             if notice.policy_updated is not None:
                 document["kc:policy"]["dct:modified"] = notice.policy_updated.isoformat()
-    elif notice.id == terms["notice_id"] and terms["notice_fields_sha256"] == fields_sha256(notice):
-        # R14: it was changed in what people are told of and not asked again (rights, contact, assessment, wording)
-        document["kc:changedSince"] = {"kc:version": notice.version, "dct:date": notice.effective.isoformat()}
+    newest = published if published is not None and later(published, notice) else notice
+    for told in (newest, notice):
+        if _only_told(terms, told):
+            document["kc:changedSince"] = {"kc:version": told.version, "dct:date": told.effective.isoformat()}
+            if told is published and not plain_version(told):
+                del document["kc:changedSince"]["kc:version"]
+            break
     return document
+
+
+def _only_told(terms: Body, notice: Notice) -> bool:
+    """R14: it changed in what people are told of and not asked again (rights, contact, assessment, wording)."""
+    known: tuple[Any, ...] = (terms["notice_id"], terms["notice_fields_sha256"])
+    return known == (notice.id, fields_sha256(notice)) and bool(notice.version != terms["notice_version"])
 
 
 def _process(terms: Body, notice: Notice | None, service_region: str | None) -> dict[str, Any]:

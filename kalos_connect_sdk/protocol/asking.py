@@ -82,6 +82,7 @@ class Asking:
         prompter: Callable[[], Prompter | None],
         simulated: bool,
         granted: Callable[[Purpose, int], None],
+        ask_service: Callable[[], None],
     ) -> None:
         self._state = state
         self._config = config
@@ -92,6 +93,7 @@ class Asking:
         self._prompter = prompter
         self._simulated = simulated
         self._granted = granted
+        self._ask_service = ask_service
         self._open: dict[Purpose, Future[Permission]] = {}
         self._lock = threading.Lock()
         self.cancelled = 0
@@ -140,6 +142,8 @@ class Asking:
         present = self._view.permission(purpose)
         if present.granted:
             return self._already(present, purpose, wanted.precision)
+        if self._view.outdated(purpose) is not None:
+            self._ask_service()  # it may have changed its mind, and then nothing else would tell us
         ask = self._may_ask(wanted)
         if not ask.allowed:
             return self._not_asked(ask, purpose)
@@ -183,6 +187,7 @@ class Asking:
                 profile_matches=self._view.profile_matches(vehicle or VehicleState()),
                 vehicle_privacy=bool(vehicle and vehicle.privacy),
                 already_granted=False,
+                outdated=self._view.outdated(purpose),
             )
         )
 

@@ -49,6 +49,7 @@ CAUSES = {
     "service": Cause(Event.REVOKE, "service", Reason.REVOKED),
     "service-expired": Cause(Event.EXPIRE, "service", Reason.EXPIRED),
     "service-notice": Cause(Event.INVALIDATE, "service", Reason.NOTICE_CHANGED),
+    "service-controller": Cause(Event.INVALIDATE, "service", Reason.CONTROLLER_CHANGED),
     "os": Cause(Event.REVOKE, "os", Reason.OS_DENIED),
     "vehicle": Cause(Event.REVOKE, "vehicle", Reason.VEHICLE_PRIVACY),
     "profile": Cause(Event.REVOKE, "profile", Reason.GUARDIAN_REQUIRED),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .courier import Courier
     from .ending import Cause, Ending
     from .sending import Sender
+    from .standing import Standing
     from .store import Store
     from .watching import Watcher
     from .works import Works
@@ -143,8 +144,13 @@ class Engine:
 
     @property
     def courier(self) -> Courier:
-        """Notices, registration, the service's word."""
+        """Withdrawal notices, and the thread that talks to the service about consent."""
         return self.works.courier
+
+    @property
+    def standing(self) -> Standing:
+        """Registration, the service's word."""
+        return self.works.standing
 
     @property
     def ending(self) -> Ending:
@@ -173,9 +179,15 @@ class Engine:
 
     # -- ends ------------------------------------------------------------------------------------
 
-    def end_because(self, purpose: Purpose, cause: Cause) -> None:
-        """End one grant because of what happened; the same drop as a withdrawal (R3, R4)."""
-        self.keeper.call(lambda: self.ending.end([purpose], cause, 1.0))
+    def end_because(self, purpose: Purpose, cause: Cause, epoch: int | None = None) -> None:
+        """End one grant because of what happened; the same drop as a withdrawal (R3, R4). ``epoch``: the one that was
+        spoken of; a later grant is none of its business (R6)."""
+
+        def end() -> None:
+            if epoch is None or self.state.snapshot.records[purpose].epoch == epoch:
+                self.ending.end([purpose], cause, 1.0)
+
+        self.keeper.call(end)
         self.view.changed()
 
     def withdraw(self, purposes: Sequence[Purpose], timeout_s: float) -> WithdrawalReport:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from ..config import Config
+from ..core.notices.published import later, load, plain_version
 from ..core.prompting import motion
 from ..core.record import Receipt, attach_signature, notice_message, render, signing_bytes, split_grants
 from ..crypto.encoding import unb64
@@ -48,6 +49,7 @@ def receipts(engine: Engine) -> list[Receipt]:
                 notice=engine.parts.notices(purpose),
                 public_key=secret.signing.public,
                 service_region=engine.parts.config.service_region,
+                published=load(state.snapshot.published.get(purpose, ""), engine.parts.config.origin),
             )
             signed = attach_signature(record, secret.signing.sign(signing_bytes(record)))
             found.append((str(events[0].get("at", "")), Receipt(signed)))
@@ -80,10 +82,11 @@ _ADVICE = {
     Reason.STATE_ROLLED_BACK: "the state was restored from before a withdrawal; run: kalos-connect consent reset",
     Reason.VAULT_UNAVAILABLE: "unlock the keyring, or choose another vault (file:PATH) in the configuration",
 }
+_UPDATE = "update the app to one with the service's notice; asking a person before that does not help"
 
 
 def diagnose(engine: Engine) -> list[dict[str, Any]]:
-    """What is usable here: a row for state, vault, RAM, clock, vehicle and service."""
+    """What is usable here: a row for state, vault, RAM, clock, vehicle, service, and its notice when it was heard."""
     state = engine.keeper.call(lambda: _reloaded(engine))
     rows: list[dict[str, Any]] = []
 
@@ -105,6 +108,15 @@ def diagnose(engine: Engine) -> list[dict[str, Any]]:
     row("vehicle", vehicle is not None, motion(vehicle).value, "no vehicle signals: a driver-facing prompt is deferred")
     url = engine.parts.config.service_url
     row("service", bool(url), url or "not configured", "set service_url")
+    for purpose in Purpose:
+        theirs = load(state.snapshot.published.get(purpose, ""), engine.parts.config.origin)
+        if theirs is None:
+            continue
+        ours = engine.parts.notices(purpose)
+        kinds = ", ".join(kind.value for kind in later(theirs, ours)) or "no later one"
+        version = plain_version(theirs) or f"one of {theirs.effective.isoformat()}"
+        detail = f"{purpose.value}: this app shows {ours.version}, the service published {version} ({kinds})"
+        row("notice", engine.view.outdated(purpose) is None, detail, _UPDATE)
     return rows
 
 

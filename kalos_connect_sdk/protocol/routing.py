@@ -33,13 +33,13 @@ def ask_route(engine: Engine, clearance: Clearance, origin: Place, to: Place, lo
 
 def _from_here(engine: Engine, epoch: int, origin: Place, to: Place, locale: str, url: str) -> Route:
     """With the device's position. A 401 registers once again; another no closes the gate, as it does for positions."""
-    courier = engine.courier
+    courier, standing = engine.courier.worker, engine.standing
     refused: str | None = None
     while True:
         token = ""
         failure: TransportError
         try:
-            token = courier.worker.call(partial(courier.token, Purpose.NAVIGATION, epoch, refused=refused))
+            token = courier.call(partial(standing.token, Purpose.NAVIGATION, epoch, refused=refused))
             return _ask_once(engine, epoch, origin, to, locale, url, token)
         except _Stale:
             engine.view.snapshot()
@@ -51,7 +51,7 @@ def _from_here(engine: Engine, epoch: int, origin: Place, to: Place, locale: str
             refused = token
             continue
         if problem:
-            courier.worker.call(partial(courier.obey, Purpose.NAVIGATION, epoch, problem))
+            courier.call(partial(standing.obey, Purpose.NAVIGATION, epoch, problem))
         if not engine.view.still_open(epoch):
             reason = engine.view.decide(Purpose.NAVIGATION).reason
             raise ConsentRequired(reason if reason is not Reason.ALLOWED else Reason.WITHDRAWN)

@@ -27,6 +27,7 @@ from ..storage.cuts import note_cut
 from ..storage.locks import Lease
 from .courier import Courier
 from .link import Link
+from .standing import LOST, Standing
 from .state import State
 from .store import Box, Store
 from .view import View
@@ -81,6 +82,7 @@ class Sender:
         view: View,
         store: Store,
         courier: Courier,
+        standing: Standing,
         link: Link,
     ) -> None:
         self._state = state
@@ -88,6 +90,7 @@ class Sender:
         self._view = view
         self._store = store
         self._courier = courier
+        self._standing = standing
         self._link = link
         self._progress: BatchProgress | None = None
         self.worker = Worker("kalos-sender")
@@ -182,7 +185,7 @@ class Sender:
             client.resolve()
         except ServiceRefused as error:
             problem = str(error)
-            anew = error.problem.get("status") == 401 and work.token != "" and work.refused_token is None
+            anew = error.problem.get("status") in LOST and work.token != "" and work.refused_token is None
         except KalosConnectError as error:
             problem = str(error)
         if not self._view.still_open(clearance.epoch):
@@ -201,11 +204,11 @@ class Sender:
     def _introduced(self, work: _Round, epoch: int) -> str:
         """On the courier: registered, and its fence asked; the token."""
         work.token = ""
-        token = work.token = self._courier.token(Purpose.NAVIGATION, epoch, refused=work.refused_token)
-        self._courier.ask_status(Purpose.NAVIGATION, epoch, token)
+        token = work.token = self._standing.token(Purpose.NAVIGATION, epoch, refused=work.refused_token)
+        self._standing.ask_status(Purpose.NAVIGATION, epoch, token)
         border = self._state.snapshot.records[Purpose.CROSS_BORDER_TRANSFER]
         if border.status.active:
-            self._courier.token(Purpose.CROSS_BORDER_TRANSFER, border.epoch)
+            self._standing.token(Purpose.CROSS_BORDER_TRANSFER, border.epoch)
         return token
 
     def _exchange(self, work: _Round, epoch: int, box: Box, count: int, token: str, deadline: float) -> None:
@@ -308,7 +311,7 @@ class Sender:
         action = result.action
         if action in (Action.EXPIRE, Action.INVALIDATE, Action.REVOKE):
             self._courier.worker.call(
-                lambda: self._courier.obey(Purpose.NAVIGATION, epoch, {"status": _STATUS[action], "type": name or ""})
+                lambda: self._standing.obey(Purpose.NAVIGATION, epoch, {"status": _STATUS[action], "type": name or ""})
             )
         elif action is Action.REGISTER and work.refused_token is None:
             work.refused_token = token

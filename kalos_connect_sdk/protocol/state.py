@@ -28,6 +28,7 @@ from ..storage.directory import StateDirectory
 from ..storage.failure import StorageFailure
 from ..storage.ledger import NewEvent, NoticeRow
 from ..storage.locks import Barrier, Lease, try_lock, wait_lock
+from . import published
 from .identity import Identity
 from .pseudonyms import next_record_id, record_id
 from .runs import present_run, runs_elsewhere
@@ -55,6 +56,8 @@ class Snapshot:
     """The pseudonym of each record as its present grant was registered under."""
     run_only: bool
     """The secret lives for this run only (R9)."""
+    published: Mapping[Purpose, str]
+    """The service's own notice as it was last heard, ``core.notices.published`` (R14)."""
 
 
 class State:
@@ -185,6 +188,7 @@ class State:
             self.unreadable,
             self._present_ids(),
             self.secret is not None and not self.identity.persistent,
+            published.kept(self.ledger),
         )
 
     def _present_ids(self) -> dict[Purpose, str]:

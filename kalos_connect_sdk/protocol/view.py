@@ -47,6 +47,7 @@ class View:
         self._config = config
         self._notices = notices
         self._fields: dict[Purpose, tuple[str, str]] = {}
+        self._published: dict[Purpose, tuple[str, Reason | None]] = {}
         self._prompter = prompter
         self._profile = profile
         self._vehicle = vehicle
@@ -127,6 +128,7 @@ class View:
             unreadable = Reason.STATE_UNREADABLE
         origin = self._config.origin
         fields, controller = self._agreed(purpose) if terms is not None else ("", "")
+        outdated = self.outdated(purpose, snapshot)
         return Facts(
             purpose=purpose,
             wanted=wanted,
@@ -135,8 +137,9 @@ class View:
             ended=ended,
             authentic=snapshot.authentic[purpose],
             lifetime=self.lifetime(record) if record.status.active else Verdict.ACTIVE,
-            notice_changed=terms is not None and terms.notice_fields_sha256 != fields,
-            controller_changed=terms is not None and terms.controller_id != controller,
+            notice_changed=terms is not None and (terms.notice_fields_sha256 != fields or outdated is not None),
+            controller_changed=terms is not None
+            and (terms.controller_id != controller or outdated is Reason.CONTROLLER_CHANGED),
             origin_changed=terms is not None and bool(origin) and terms.service_origin != origin,
             os=self.os(),
             vehicle_privacy=vehicle.privacy,
@@ -157,6 +160,21 @@ class View:
             notice = self._notices(purpose)
             self._fields[purpose] = (fields_sha256(notice), notice.controller.id)
         return self._fields[purpose]
+
+    def outdated(self, purpose: Purpose, snapshot: Snapshot | None = None) -> Reason | None:
+        """Why the service takes no consent to the notice that this app shows: it published a later one, with other
+        machine-readable fields (R14). Asking a person helps only after an update of the app."""
+        said = (snapshot or self._state.snapshot).published.get(purpose)
+        if said is None:
+            return None
+        known = self._published.get(purpose)
+        if known is None or known[0] != said:
+            from ..core.notices.published import forbids, load
+
+            theirs = load(said, self._config.origin)
+            known = said, None if theirs is None else forbids(theirs, self._notices(purpose))
+            self._published[purpose] = known
+        return known[1]
 
     def profile_matches(self, vehicle: VehicleState) -> bool:
         """R18: the vehicle names no other driver than the one this state belongs to."""
@@ -185,7 +203,13 @@ class View:
         deferred = self.waits(purpose) if deferred is None else deferred
         decision = self.certain(purpose)
         record = self._state.snapshot.records[purpose]
-        return permission(decision, record, has_prompter=self._prompter() is not None, deferred=deferred)
+        return permission(
+            decision,
+            record,
+            has_prompter=self._prompter() is not None,
+            deferred=deferred,
+            outdated=self.outdated(purpose),
+        )
 
     # -- the hot path ----------------------------------------------------------------------------
 

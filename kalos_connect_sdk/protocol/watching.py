@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
 from ..core.gate import Decision
@@ -16,6 +16,7 @@ from ..model.consent import Permission, Purpose
 from ..model.decision import Reason
 from ..model.vehicle import OsAnswer
 from ..storage.watch import Watch
+from .bulletin import CLOSES
 from .ending import CAUSES, Cause
 from .state import State
 from .view import View
@@ -45,6 +46,7 @@ class Watcher:
         end: Callable[[Purpose, Cause], None],
         driving: Callable[[], bool],
         lost: Callable[[Reason], None],
+        ask: Callable[[Sequence[Purpose]], None],
     ) -> None:
         self._state = state
         self._view = view
@@ -53,6 +55,7 @@ class Watcher:
         self._keep_time = keep_time
         self._driving = driving
         self._lost = lost
+        self._ask = ask
         self._over_since: float | None = None
         self._next_look = 0.0
         self._urgent = False
@@ -153,12 +156,15 @@ class Watcher:
         return bool(self._subscribers) or self._driving()
 
     def _judge(self, now: float) -> None:
+        granted: list[Purpose] = []
         for purpose in Purpose:
             if self._state.snapshot.records[purpose].status.active:
                 decision = self._view.decide(purpose)
                 if decision.reason is Reason.STATE_UNREADABLE:
                     self._cut()
                 self._end_if_over(purpose, decision)
+                granted += [purpose] if decision.allowed else []
+        self._ask(granted)
         if self._subscribers:
             self._compare()
         if self._driving():
@@ -188,6 +194,8 @@ class Watcher:
             cause = CAUSES["os"]
         elif decision.reason is Reason.VEHICLE_PRIVACY:
             cause = CAUSES["vehicle"]
+        elif (outdated := self._view.outdated(purpose)) is not None:  # R14: also where it was heard of before the grant
+            cause = CLOSES[outdated]
         if cause is not None and not (cause is _OVER.get(Reason.EXPIRED) and not self._view.expiry_certain(record)):
             self._end(purpose, cause)
 

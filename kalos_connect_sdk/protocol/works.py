@@ -11,12 +11,15 @@ from ..model.consent import Purpose
 from ..model.reports import WithdrawalReport
 from ..model.rights import MarkedBy
 from .asking import Asking
+from .bulletin import Bulletin
 from .courier import Courier
 from .ending import CAUSES, Ending, Silence
 from .granting import Granting
 from .minors import Minors
+from .polling import Polling
 from .rights import Rights
 from .sending import Sender
+from .standing import Standing
 from .store import Store
 from .usage import Usage
 from .waiting import WhenParked
@@ -46,13 +49,23 @@ class Works:
         self.store = Store(state, keeper)
         silence = Silence(cut=link.cut, take_cut=link.take_cut, forget=self.store.forget)
         self.rights = Rights(state, config, keeper, notices, link.client)
-        self.courier = Courier(
-            state, config, keeper, notices, link.client, engine.end_because, self.rights, self._heard_minor
-        )
-        self.ending = Ending(state, silence, self.courier.wake)
+        self.courier = Courier(state, keeper, link.client, self.rights)
+        self.standing = Standing(state, config, keeper, notices, link.client, engine.end_because, self._heard_minor)
+        self.bulletin = Bulletin(state, config, keeper, view, notices, link.client, engine.end_because)
+        self.polling = Polling(state, self.courier.worker, self.standing, self.bulletin.ask)
+        self.ending = Ending(state, silence, self._tell)
         granting = Granting(state, config, silence, self.ending)
         self.asking = Asking(
-            state, config, keeper, view, granting, notices, parts.prompter, parts.simulated, self._registered_soon
+            state,
+            config,
+            keeper,
+            view,
+            granting,
+            notices,
+            parts.prompter,
+            parts.simulated,
+            self._registered_soon,
+            self._notice_heard,
         )
         self.when_parked = WhenParked(
             self.asking,
@@ -61,7 +74,7 @@ class Works:
             lambda purpose: state.page.withdrawals(purpose),
         )
         view.waits = self.when_parked.waits
-        self.sender = Sender(state, config, view, self.store, self.courier, link)
+        self.sender = Sender(state, config, view, self.store, self.courier, self.standing, link)
         self.usage = Usage(state, lambda: self.sender.stats.sent)
         self.minors = Minors(state, self.ending, self.rights, self.usage)
         self.watcher = Watcher(
@@ -73,6 +86,7 @@ class Works:
             engine.end_because,
             parts.driving,
             parts.consent_lost,
+            self.polling.tick,
         )
 
     def start(self) -> None:
@@ -101,6 +115,11 @@ class Works:
         """On the keeper: the withdrawal whose tombstones the caller has written."""
         return self.ending.end(purposes, CAUSES["subject"], timeout_s, written=written, answer=answer)
 
+    def _tell(self) -> None:
+        """Something ended: that is told before anything is asked."""
+        self.polling.cut()
+        self.courier.wake()
+
     def _heard_minor(self) -> None:
         """The service says that the profile is a minor's (R17)."""
         try:
@@ -128,17 +147,25 @@ class Works:
         url = self._parts.config.service_url
         waiting = any(record.status.active for record in self._state.snapshot.records.values())
         if url and waiting and not self._state.now().trusted:
-            self.courier.worker.post(lambda: self.courier.hear(url))
+            self.courier.worker.post(self.bulletin.ask)
 
     def _registered_soon(self, purpose: Purpose, epoch: int) -> None:
         """After a grant: tell the service, waiting at most two seconds; otherwise before the first send."""
         if not self._parts.config.service_url:
             return
-        reply = self.courier.worker.begin(lambda: self.courier.token(purpose, epoch))
+        reply = self.courier.worker.begin(lambda: self.standing.token(purpose, epoch))
         try:
             reply.get(_REGISTER_WAIT_S)
         except (KalosConnectError, TimeoutError):
             pass  # the grant stands; what was wrong is told before the first send
+
+    def _notice_heard(self) -> None:
+        """Ask for the service's notice, waiting at most two seconds."""
+        reply = self.courier.worker.begin(self.bulletin.ask)
+        try:
+            reply.get(_REGISTER_WAIT_S)
+        except (KalosConnectError, TimeoutError):
+            pass  # what was heard before stands
 
     def wait_for_notices(self, timeout_s: float) -> bool:
         """Try pending notices until none is left or the time is over; true when none is left."""
@@ -156,6 +183,7 @@ class Works:
 
     def close(self) -> None:
         """Wait at most two seconds for a pending notice, then stop the threads; the box stays, sealed."""
+        self.polling.close()
         try:
             if self.courier.pending():
                 self.wait_for_notices(_CLOSE_WAIT_S)

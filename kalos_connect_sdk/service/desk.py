@@ -77,11 +77,13 @@ class Desk:
         """Purpose -> the machine-readable fields a grant must be to (R14): see :meth:`require_notice`."""
 
     def require_notice(self, notice: Notice) -> None:
-        """From now on ``notice`` is in force, and grants to other machine-readable fields are refused (R14)."""
+        """From now on ``notice`` is in force, and grants to other machine-readable fields are refused (R14): also those
+        for the purpose that a notice of the same id had before."""
         with self._lock:
-            self.change = () if self.notice is None else changes(self.notice, notice)
-            self.notice = notice
-            self.fields = {**self.fields, notice.purpose: fields_sha256(notice)}
+            before, self.notice = self.notice, notice
+            self.change = () if before is None else changes(before, notice)
+            purposes = {notice.purpose, before.purpose if before is not None and before.id == notice.id else ""} - {""}
+            self.fields = {**self.fields, **dict.fromkeys(purposes, fields_sha256(notice))}
 
     # -- consents --------------------------------------------------------------------------------
 

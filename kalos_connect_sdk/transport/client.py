@@ -78,10 +78,13 @@ class ServiceClient:
         self._gzip = "gzip" in known
         return Registration(token, known)
 
-    def status(self, record_id: str, token: str, etag: str | None = None) -> ConsentStatus | None:
-        """What the service knows about the grant; ``None`` when nothing changed since ``etag``."""
+    def status(
+        self, record_id: str, token: str, etag: str | None = None, flight: Flight | None = None
+    ) -> ConsentStatus | None:
+        """What the service knows about the grant; ``None`` when nothing changed since ``etag``. With a flight it can
+        be cut."""
         headers = {"If-None-Match": etag} if etag else {}
-        answer = self._json("GET", _consent(record_id), token=token, headers=headers, also=304)
+        answer = self._json("GET", _consent(record_id), token=token, headers=headers, also=304, flight=flight)
         if answer.status == 304:
             return None
         document = _document(answer)
@@ -140,10 +143,10 @@ class ServiceClient:
         )
         return _document(answer, max_bytes=_ROUTE_MAX_BYTES)
 
-    def notice(self, locale: str | None = None) -> dict[str, Any] | None:
+    def notice(self, locale: str | None = None, flight: Flight | None = None) -> dict[str, Any] | None:
         """The service's current notice; ``None`` when it has none, which changes nothing."""
         query = f"?locale={quote(locale, safe='')}" if locale else ""
-        answer = self._json("GET", "/v1/notice" + query, also=404)
+        answer = self._json("GET", "/v1/notice" + query, also=404, flight=flight)
         return None if answer.status == 404 else _document(answer)
 
     def _json(

@@ -134,11 +134,11 @@ def test_r5_a_notice_cut_at_every_byte_takes_effect_once_and_spares_the_next_gra
 def test_r5_registration_and_status_cut_at_every_byte_leave_a_grant_that_works(through, proxy, service):
     proxy.cut = Cut("request", 0)
     connect = granted(through())  # the service hears nothing of it
-    courier = connect._opened().courier
+    courier, standing = connect._opened().courier.worker, connect._opened().standing
 
     def introduce() -> str:
-        token = courier.worker.call(lambda: courier.token(NAVIGATION, 1))
-        courier.worker.call(lambda: courier.ask_status(NAVIGATION, 1, token))
+        token = courier.call(lambda: standing.token(NAVIGATION, 1))
+        courier.call(lambda: standing.ask_status(NAVIGATION, 1, token))
         return token
 
     counts = []
@@ -159,7 +159,7 @@ def test_r5_registration_and_status_cut_at_every_byte_leave_a_grant_that_works(t
         if start.startswith(b"PUT"):
             proxy.cut = None
             introduce()
-            connect._opened().courier._asked.clear()
+            standing._asked.clear()
     proxy.cut = None
     connect.submit(place(1))
     assert connect.flush().sent == 1

@@ -48,7 +48,7 @@ def program(shared: Scene) -> Program:
         return 0
 
     courier.deliver = deliver
-    program.sender._courier = courier
+    program.sender._courier = program.sender._standing = courier
     program.link.client = lambda _: SimpleNamespace(  # type: ignore[assignment,method-assign]
         send_positions=lambda *args, **options: program._send(*args, **options), resolve=lambda: None
     )
@@ -262,7 +262,7 @@ def test_a_token_that_was_refused_is_asked_for_once_more(program, status, again)
     buffer(program, HELSINKI)
     asked = answering(program, Answer(202, {}, b'{"accepted": 1}'))
     refused: list[str | None] = []
-    program.sender._courier.token = lambda *_, refused_=refused, **options: (
+    program.sender._standing.token = lambda *_, refused_=refused, **options: (
         refused_.append(options.get("refused")) or "token"
     )
 
@@ -270,7 +270,7 @@ def test_a_token_that_was_refused_is_asked_for_once_more(program, status, again)
         if len(refused) == 1:
             raise ServiceRefused({"status": status})
 
-    program.sender._courier.ask_status = ask_status
+    program.sender._standing.ask_status = ask_status
     if again:
         assert program.sender.flush(10.0).sent == 1
         assert (refused, asked) == ([None, "token"], [1])
@@ -293,13 +293,13 @@ def test_a_service_that_refuses_every_token_is_left_alone_after_the_second(progr
             asked.append(options.get("refused"))
         raise ServiceRefused({"status": 401})
 
-    program.sender._courier.token, program.sender._courier.ask_status = token, refuse
+    program.sender._standing.token, program.sender._standing.ask_status = token, refuse
     with pytest.raises(ServiceUnreachable):
         program.sender.flush(10.0)
     assert asked == [None, "token"]
     asked.clear()
     program.sender._progress = None
-    program.sender._courier.token = refuse
+    program.sender._standing.token = refuse
     with pytest.raises(ServiceUnreachable):
         program.sender.flush(10.0)
     assert asked == [None], "there was no token that could have been refused"

@@ -321,9 +321,9 @@ def test_r7_a_service_that_cannot_be_asked_gets_nothing(make, service):
 
 
 def test_once_asked_a_service_that_stops_answering_questions_still_gets_positions(make, service, monkeypatch):
-    from kalos_connect_sdk.protocol import courier
+    from kalos_connect_sdk.protocol import standing
 
-    monkeypatch.setattr(courier, "_POLL_S", 0.0)
+    monkeypatch.setattr(standing, "INTERVAL_S", 0.0)
     connect = granted(make)
     fill(connect, 1)
     assert connect.flush().sent == 1
