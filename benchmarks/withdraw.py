@@ -32,7 +32,7 @@ HERE = Path(__file__).resolve().parent
 SENDERS = 8
 
 
-def connect_at(folder: str, url: str) -> Any:
+def connect_at(folder: str, url: str, **options: Any) -> Any:
     """A facade on the state directory of the scene, that says yes."""
     from kalos_connect_sdk import AssertedParked, Config, Connect, PromptAnswer
     from kalos_connect_sdk.testing import ScriptedPrompter
@@ -43,6 +43,7 @@ def connect_at(folder: str, url: str) -> Any:
         config=Config(service_url=url, state_dir=f"{folder}/state", vault=f"file:{folder}/vault", ca_bundle=bundle),
         prompter=ScriptedPrompter(PromptAnswer.allow()),
         vehicle=AssertedParked("a bench"),
+        **options,
     )
 
 
@@ -309,6 +310,46 @@ def gone(stack: ExitStack, folder: str) -> Round:
     return play
 
 
+def elsewhere(stack: ExitStack, folder: str) -> Round:
+    """The service ended the consent, and an idle car asks. From the answer's being known to the courier."""
+    from kalos_connect_sdk.transport.client import ServiceClient
+
+    known: list[float] = []
+    ask = ServiceClient.status
+
+    def status(self: ServiceClient, *arguments: Any) -> Any:
+        answer = ask(self, *arguments)
+        known.append(time.perf_counter())
+        return answer
+
+    ServiceClient.status = status  # type: ignore[method-assign]
+
+    def play() -> dict[str, float]:
+        from kalos_connect_sdk.model.events import ConsentLost
+        from kalos_connect_sdk.sources import PushSource
+        from kalos_connect_sdk.testing import FakeClock, ServiceEmulator
+
+        news: queue.SimpleQueue[float] = queue.SimpleQueue()
+        clock = FakeClock(datetime.now(UTC))
+        with (
+            ServiceEmulator() as service,
+            connect_at(f"{folder}/{time.monotonic_ns()}", service.url, clock=clock) as connect,
+        ):
+            connect.request_permission(user_action=True)
+            connect.on_change(lambda _: news.put(time.perf_counter()))
+            drive = connect.drive(PushSource())
+            service.revoke()
+            clock.advance(67)
+            while connect.sharing:
+                time.sleep(0.0005)
+            unshared = time.perf_counter()
+            lost = next(time.perf_counter() for event in drive if isinstance(event, ConsentLost))
+            instants = {"ms": news.get(), "asked-drive": lost, "asked-sharing": unshared}
+        return {"complete": 1.0, **{name: (at - known[-1]) * 1000 for name, at in instants.items()}}
+
+    return play
+
+
 class Floor:
     """What the machine itself takes in the same moment: a durable SQLite commit, a write with fdatasync, and two
     milliseconds of processor time."""
@@ -361,11 +402,14 @@ SCENES: dict[str, tuple[str, Scene]] = {
 TOLD: dict[str, tuple[str, Scene]] = {
     "told": ("another program withdraws: `on_change`", told),
     "gone": ("the service answers 410 to a `flush()`: `on_change`", gone),
+    "elsewhere": ("an idle car hears from the service that it is over: `on_change`", elsewhere),
 }
 SCENES |= TOLD
 MORE = {
     "drive": "another program withdraws: `ConsentLost` of a drive",
     "sharing": "another program withdraws: `sharing`",
+    "asked-drive": "an idle car hears it: `ConsentLost` of a drive",
+    "asked-sharing": "an idle car hears it: `sharing`",
 }
 PROBES = {
     "commit": "the machine then: one durable SQLite commit of its own",

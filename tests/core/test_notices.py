@@ -22,8 +22,8 @@ NOTICES = (DEFAULT_NOTICE, CROSS_BORDER_NOTICE)
 TEXTS = [pytest.param(notice, text, id=f"{notice.id} {text.locale}") for notice in NOTICES for text in notice.texts]
 LAYER_1 = ("title", "who", "what", "why", "how_to_stop", "allow", "deny")
 PINNED = [
-    ("2024-03-18.1", "b05108abeb76", ["a03bb89a7171", "13990ade5db2", "03db62bec6e7", "c066644f866f", "4c78a6dce245"]),
-    ("2024-03-18.1", "4c7a48e359b3", ["d4c22e49301d", "1c3eda61a13e", "757e7d88a1f4", "01460f2196ba", "fea9d2e036d5"]),
+    ("2024-03-18.2", "b05108abeb76", ["e96b77a590f8", "748cdb43b8e5", "612cc46b7246", "10fa282bf8eb", "63eab83e8bbf"]),
+    ("2024-03-18.2", "4c7a48e359b3", ["1ad173acbdb4", "63d349815873", "321d2f9381d5", "b58769826492", "de6419ecd9d2"]),
 ]
 ARABIC = re.compile("[\u0600-\u06ff]")
 PIPL_39 = {

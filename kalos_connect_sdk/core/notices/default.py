@@ -30,7 +30,7 @@ _DATA: Final = ("coordinates", "time", "accuracy", "altitude", "speed", "course"
 
 DEFAULT_NOTICE: Final = Notice(
     id="kalos-connect-navigation",
-    version="2024-03-18.1",
+    version="2024-03-18.2",
     effective=_EFFECTIVE,
     controller=CONTROLLER,
     purpose=Purpose.NAVIGATION.value,
@@ -45,7 +45,7 @@ DEFAULT_NOTICE: Final = Notice(
 
 CROSS_BORDER_NOTICE: Final = Notice(
     id="kalos-connect-cross-border",
-    version="2024-03-18.1",
+    version="2024-03-18.2",
     effective=_EFFECTIVE,
     controller=CONTROLLER,
     purpose=Purpose.CROSS_BORDER_TRANSFER.value,

@@ -36,8 +36,8 @@ visit. That is why you are asked separately, and why the receipt on this device 
 How. This device sends it, encrypted, to the Connect service, and only while you allow it. No cookies are used. Nobody \
 else receives it unless you agree to that recipient. If ZhiJian is taken over, you are asked again.
 
-Where. It is stored in the People’s Republic of China. It goes abroad only with a separate consent of yours, or \
-after what tells that it is yours was removed.
+Where. What is collected in the People’s Republic of China is stored there. It goes abroad only with a separate \
+consent of yours, or after what tells that it is yours was removed.
 
 If you say no. Nothing else is lost: a route between two places that you enter yourself, offline use, your receipts \
 and your rights work without it.
@@ -45,8 +45,9 @@ and your rights work without it.
 How to stop. At any time, while driving too, in one step. From then on your location is no longer processed. What was \
 done with it before stays lawful.
 
-Your rights. You can ask what is held about you, have it corrected or deleted, and ask how an automated decision was \
-made. You may be asked to show who you are. You get an answer within 30 days, and a reason if it is no.
+Your rights. You can ask what is held about you, have it corrected, have it deleted for the reasons that the policy \
+names, and ask how an automated decision was made. You may be asked to show who you are. You get an answer \
+within 30 days, and a reason if it is no.
 
 Adults. The service is for adults. For a minor, a parent or guardian decides.
 
@@ -86,8 +87,9 @@ route between two places that you enter yourself works everywhere.
 
 How to stop. At any time, while driving too, in one step.
 
-Your rights. Through the contact above, as for navigation: to ask what is held about you, to have it corrected or \
-deleted, to have an automated decision explained. You get an answer within 30 days.
+Your rights. Through the contact above, as for navigation: to ask what is held about you, to have it corrected, to \
+have it deleted for the reasons that the policy names, to have an automated decision explained. You get an \
+answer within 30 days.
 
 Adults. The service is for adults. For a minor, a parent or guardian decides.
 """,

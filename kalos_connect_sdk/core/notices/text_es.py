@@ -41,8 +41,8 @@ Cómo. Este dispositivo la envía cifrada al servicio Connect, y solo mientras u
 cookies. Nadie más la recibe si usted no acepta a ese destinatario. Si ZhiJian cambia de dueño, se le pregunta \
 de nuevo.
 
-Dónde. Se guarda en la República Popular China. Sale al extranjero solo con otro consentimiento suyo, o después \
-de quitar lo que indica que es suya.
+Dónde. Lo que se recoge en la República Popular China se guarda allí. Sale al extranjero solo con otro \
+consentimiento suyo, o después de quitar lo que indica que es suyo.
 
 Si dice que no. No se pierde nada más: una ruta entre dos lugares que usted escriba, el uso sin conexión, sus \
 recibos y sus derechos funcionan sin ella.
@@ -50,8 +50,9 @@ recibos y sus derechos funcionan sin ella.
 Cómo parar. En cualquier momento, también al volante, en un paso. Desde entonces su ubicación deja de tratarse. \
 Lo que se hizo antes sigue siendo lícito.
 
-Sus derechos. Puede preguntar qué se guarda sobre usted, pedir que se corrija o se borre, y pedir que se \
-explique una decisión automática. Puede que deba mostrar quién es. Recibe respuesta en 30 días, y un motivo si \
+Sus derechos. Puede preguntar qué se guarda sobre usted, pedir que se corrija, pedir que se borre por \
+los motivos que nombra la política, y pedir que se explique una decisión automática. Puede que deba mostrar \
+quién es. Recibe respuesta en 30 días, y un motivo si \
 es negativa.
 
 Personas adultas. El servicio es para personas adultas. Por un menor decide su padre, madre o tutor.
@@ -94,7 +95,8 @@ continúa, y una ruta entre dos lugares que usted escriba funciona en todas part
 Cómo parar. En cualquier momento, también al volante, en un paso.
 
 Sus derechos. Por el contacto de arriba, como para la navegación: preguntar qué se guarda sobre usted, pedir que \
-se corrija o se borre, pedir que se explique una decisión automática. Recibe respuesta en 30 días.
+se corrija, pedir que se borre por los motivos que nombra la política, pedir que se explique una decisión \
+automática. Recibe respuesta en 30 días.
 
 Personas adultas. El servicio es para personas adultas. Por un menor decide su padre, madre o tutor.
 """,

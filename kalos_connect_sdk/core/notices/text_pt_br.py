@@ -41,8 +41,8 @@ Como. Este dispositivo a envia cifrada ao serviço Connect, e somente enquanto v
 cookies. Ninguém mais a recebe se você não aceitar esse destinatário. Se a ZhiJian mudar de dono, a pergunta é \
 feita de novo.
 
-Onde. É guardada na República Popular da China. Só vai ao exterior com outro consentimento seu, ou depois de \
-retirado o que mostra que é sua.
+Onde. O que é coletado na República Popular da China é guardado lá. Só vai ao exterior com outro consentimento \
+seu, ou depois de retirado o que mostra que é seu.
 
 Se você disser não. Nada mais se perde: uma rota entre dois lugares que você digitar, o uso sem conexão, seus \
 recibos e seus direitos funcionam sem ela.
@@ -50,8 +50,9 @@ recibos e seus direitos funcionam sem ela.
 Como parar. A qualquer momento, também ao dirigir, em um passo. A partir daí sua localização deixa de ser \
 tratada. O que foi feito antes continua lícito.
 
-Seus direitos. Você pode perguntar o que é guardado sobre você, pedir que seja corrigido ou apagado, e pedir que \
-uma decisão automática seja explicada. Pode ser preciso mostrar quem você é. A resposta vem em 30 dias, com o \
+Seus direitos. Você pode perguntar o que é guardado sobre você, pedir que seja corrigido, pedir que seja apagado \
+pelos motivos que a política nomeia, e pedir que uma decisão automática seja explicada. Pode ser preciso \
+mostrar quem você é. A resposta vem em 30 dias, com o \
 motivo se for negativa.
 
 Adultos. O serviço é para adultos. Por um menor decide o pai, a mãe ou o responsável.
@@ -95,7 +96,8 @@ continua, e uma rota entre dois lugares que você digitar funciona em toda parte
 Como parar. A qualquer momento, também ao dirigir, em um passo.
 
 Seus direitos. Pelo contato acima, como para a navegação: perguntar o que é guardado sobre você, pedir que seja \
-corrigido ou apagado, pedir que uma decisão automática seja explicada. A resposta vem em 30 dias.
+corrigido, pedir que seja apagado pelos motivos que a política nomeia, pedir que uma decisão automática seja \
+explicada. A resposta vem em 30 dias.
 
 Adultos. O serviço é para adultos. Por um menor decide o pai, a mãe ou o responsável.
 """,
