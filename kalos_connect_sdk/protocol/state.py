@@ -57,7 +57,6 @@ class Snapshot:
     run_only: bool
     """The secret lives for this run only (R9)."""
     published: Mapping[Purpose, str]
-    """The service's own notice as it was last heard, ``core.notices.published`` (R14)."""
 
 
 class State:
@@ -356,8 +355,7 @@ class State:
 
     def stamp(self) -> str:
         """Now, as text for people: ISO 8601 in UTC."""
-        now = datetime.fromtimestamp(self.now().wall_s, UTC)
-        return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return datetime.fromtimestamp(self.now().wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def read_secret_again(self) -> Secret:
         """The secret as the vault has it now: another process may have stored a newer token."""
