@@ -350,3 +350,43 @@ def test_questions_and_answers_are_frozen(value):
         with pytest.raises(FrozenInstanceError):
             setattr(value, name, True)
     assert not hasattr(value, "__dict__")
+
+
+# -- a service that takes no consent to our notice any more ----------------------------------------
+
+
+@pytest.mark.parametrize("user_action", [True, False])
+def test_r14_nobody_is_asked_for_a_consent_that_the_service_does_not_take(user_action):
+    facts = AskFacts(
+        state=RecordState(Purpose.NAVIGATION),
+        user_action=user_action,
+        driver_facing=False,
+        motion=Motion.PARKED,
+        has_prompter=True,
+        readable=None,
+        os=OsAnswer.GRANTED,
+        now_wall_s=0.0,
+        guardian_missing=False,
+        profile_matches=True,
+        vehicle_privacy=False,
+        already_granted=False,
+        outdated=Reason.CONTROLLER_CHANGED,
+    )
+    ask = may_ask(facts)
+    assert (ask.allowed, ask.permission_state, ask.reason) == (
+        False,
+        PermissionState.DENIED,
+        Reason.CONTROLLER_CHANGED,
+    )
+    assert may_ask(replace(facts, outdated=None)).allowed
+
+
+@pytest.mark.parametrize("has_prompter", [True, False])
+def test_r14_an_app_is_told_that_asking_does_not_help(has_prompter):
+    no = Decision(False, Reason.EXPIRED)
+    record = RecordState(Purpose.NAVIGATION)
+    told = permission(no, record, has_prompter=has_prompter, deferred=True, outdated=Reason.NOTICE_CHANGED)
+    assert (told.state, told.reason) == (PermissionState.DENIED, Reason.NOTICE_CHANGED)
+    refused = Decision(False, Reason.REFUSED)
+    told = permission(refused, record, has_prompter=True, deferred=False, outdated=Reason.NOTICE_CHANGED)
+    assert (told.state, told.reason) == (PermissionState.BLOCKED, Reason.REFUSED), "what the person said comes first"
