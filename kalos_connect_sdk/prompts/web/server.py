@@ -29,6 +29,7 @@ __all__ = ["Answer", "Asked", "Page", "PageServer"]
 
 _MAX_BODY: Final = 4096
 _TIMEOUT_S: Final = 40.0
+_LOOKS_S: Final = 0.05  # how long an answered question may wait for its server to end
 _STRANGERS: Final = 32
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -100,7 +101,8 @@ class PageServer:
         with self._lock:
             if self._server is None:
                 self._server = _Listener(self)
-                threading.Thread(target=self._server.serve_forever, name="kalos-pages", daemon=True).start()
+                serve = self._server.serve_forever
+                threading.Thread(target=serve, args=(_LOOKS_S,), name="kalos-pages", daemon=True).start()
             self._pages.append(page)
             return f"{self._server.origin}/open/{page.link}"
 
@@ -132,6 +134,7 @@ class PageServer:
 class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = False
+    request_queue_size = 64  # a crowd waits in the queue, not for the kernel to try again after seconds
 
     def __init__(self, pages: PageServer) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
