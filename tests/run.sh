@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Build the wheel once, then for each interpreter: a fresh environment, the wheel with its extras, every test.
-# The lint, type and layer checks, and the tests marked `once`, run on the first interpreter. The others run beside it,
-# for most of a test is waiting; what they said comes after. Arguments: interpreters (default: python3).
+# The lint, type and layer checks run beside the first interpreter, which also counts the coverage (it doubles the time of
+# what is counted). Tests marked `once` are dealt out: each runs on one of the interpreters. The others run beside the
+# first, for much of a test is waiting; what they said comes after. Arguments: interpreters (default: python3).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venvs=.venvs
@@ -22,41 +23,47 @@ lint() {
   "$venvs/build/bin/lint-imports" --no-cache
 }
 
-suite() {
+suite() { # interpreter, its number, how many there are
   local venv="$venvs/test-$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
   "$1" -m venv --clear "$venv"
   pip "$venv/bin/python" install 'pip>=25.1'
   pip "$venv/bin/python" install --group test "dist/$(ls dist)[demo]"
-  echo "== $("$venv/bin/python" --version), the built wheel"
-  export COVERAGE_FILE="$PWD/$venv/.coverage"
+  echo "== $("$venv/bin/python" --version), the built wheel, part $2 of $3 of what runs once"
+  export COVERAGE_FILE="$PWD/$venv/.coverage" KALOS_ONCE="$2/$3"
   rm -f "$COVERAGE_FILE" "$COVERAGE_FILE".*
   # Real processes, kills and daemons on a shared machine: what fails once is run once more, and named either way.
-  local cache="cache_dir=$PWD/$venv/pytest" choice=()
-  [ "$1" = "$first" ] || choice=(-m "not once")
-  if ! "$venv/bin/coverage" run "$venv/bin/pytest" -o "$cache" -q "${choice[@]}"; then
+  local run=("$venv/bin/pytest")
+  [ "$2" = 1 ] && run=("$venv/bin/coverage" run "$venv/bin/pytest")
+  run+=(-o "cache_dir=$PWD/$venv/pytest" -q)
+  if ! "${run[@]}"; then
     echo "== once more, what failed"
-    "$venv/bin/coverage" run "$venv/bin/pytest" -o "$cache" -q "${choice[@]}" --last-failed --last-failed-no-failures none
+    "${run[@]}" --last-failed --last-failed-no-failures none
   fi
+  [ "$2" = 1 ] || return 0
   "$venv/bin/coverage" combine -q
   "$venv/bin/coverage" report --skip-covered --skip-empty >"$venv/coverage.txt" || true
   tail -1 "$venv/coverage.txt"
 }
 
+logs=() running=()
+beside() { # a name, a command: what it says comes when everything is over
+  local log="$venvs/$1.log"
+  "${@:2}" >"$log" 2>&1 &
+  logs+=("$log") running+=($!)
+}
+
 first="${1:-python3}"
 build "$first"
-lint
-[ -n "${LINT_ONLY:-}" ] && exit 0
-beside=() logs=()
+[ -n "${LINT_ONLY:-}" ] && { lint; exit 0; }
+beside lint lint
 for interpreter in "${@:2}"; do
-  log="$venvs/suite-${#logs[@]}.log"
-  suite "$interpreter" >"$log" 2>&1 &
-  beside+=($!) logs+=("$log")
+  beside "suite-${#logs[@]}" suite "$interpreter" "$((${#logs[@]} + 1))" "$#"
 done
 failed=0
-suite "$first" & # in a process of its own: behind `||` bash would forget to stop at the first error
+suite "$first" 1 "$(($# > 1 ? $# : 1))" & # in a process of its own: behind `||` bash would forget to stop at the first error
 wait $! || failed=1
-for i in "${!beside[@]}"; do
-  wait "${beside[$i]}" || failed=1
+for i in "${!running[@]}"; do
+  wait "${running[$i]}" || failed=1
   cat "${logs[$i]}"
 done
 exit "$failed"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted((ROOT / "kalos_connect_sdk").rglob("*.py"))
 RULES_PAGE = ROOT / "docs" / "rules.md"

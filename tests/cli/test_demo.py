@@ -53,6 +53,7 @@ def test_r19_a_no_costs_nothing_else_and_speaks_chinese(capsys: pytest.CaptureFi
     assert "OpenStreetMap" in said
 
 
+@pytest.mark.once
 @needs_the_extra
 def test_a_recording_off_the_map_is_driven_without_a_route(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "elsewhere.log"

@@ -95,6 +95,7 @@ def test_near_is_the_box_and_a_tenth_of_a_degree_around_it():
         assert not near_mainland_china(latitude, longitude)
 
 
+@pytest.mark.once
 @given(st.floats(-90, 90), st.floats(-180, 180))
 def test_it_answers_as_counting_every_side_does(latitude, longitude):
     crossings = 0
@@ -107,6 +108,7 @@ def test_it_answers_as_counting_every_side_does(latitude, longitude):
     assert in_mainland_china(latitude, longitude) == bool(crossings % 2)
 
 
+@pytest.mark.once
 @given(st.floats(17, 54), st.floats(73, 136))
 def test_it_answers_so_in_the_country_and_around_it_too(latitude, longitude):
     test_it_answers_as_counting_every_side_does.hypothesis.inner_test(latitude, longitude)

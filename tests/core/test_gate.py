@@ -69,6 +69,7 @@ def good(purpose=Purpose.NAVIGATION, **changes):
     return replace(facts, **changes)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("purpose", Purpose)
 def test_r1_r2_of_every_combination_only_the_all_good_one_is_cleared(purpose):
     records = [record(purpose, status) for status in Status]
@@ -227,6 +228,7 @@ FLAGS = ("ended", "authentic", "notice_changed", "controller_changed", "origin_c
 FLAGS += ("profile_matches", "guardian_missing", "lifetime", "os", "border", "unreadable", "wanted")
 
 
+@pytest.mark.once
 @given(st.sampled_from(Purpose), st.dictionaries(st.sampled_from(FLAGS), anything, max_size=4))
 def test_r1_total_and_no_even_over_values_of_the_wrong_type(purpose, changes):
     facts = good(purpose, **changes)

@@ -641,10 +641,11 @@ class LyingClocks(RuleBasedStateMachine):
         return None
 
 
-TestLyingClocks = LyingClocks.TestCase
+TestLyingClocks = pytest.mark.once(LyingClocks.TestCase)
 TestLyingClocks.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
 
 
+@pytest.mark.once
 @settings(max_examples=200)
 @given(
     st.lists(st.tuples(spans, walls | offsets.map(lambda o: START + o), st.booleans()), max_size=12),

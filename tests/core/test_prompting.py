@@ -195,6 +195,7 @@ def test_of_several_reasons_the_one_asking_cannot_change_is_told():
         assert answer(**(inner | outer)) == expected, (outer, inner)
 
 
+@pytest.mark.once
 def test_r12_of_every_combination_only_the_good_ones_ask():
     both = (False, True)
     states = [record(status, embargo_from=quiet) for status in Status for quiet in (None, NOW)]

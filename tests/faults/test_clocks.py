@@ -346,6 +346,7 @@ def unit(tmp_path: Path) -> Iterator[Unit]:
     DataKeys.choose(StateDirectory.open("com.example.clocks", None, f"{tmp_path}/state"), None).remove()
 
 
+@pytest.mark.once
 @pytest.mark.fault(36, 37, 38)
 def test_r13_real_programs_in_1970_in_2099_and_back(unit: Unit) -> None:
     yes, untrusted = [True, "ALLOWED"], [False, "CLOCK_UNTRUSTED"]
@@ -355,6 +356,7 @@ def test_r13_real_programs_in_1970_in_2099_and_back(unit: Unit) -> None:
     assert unit.run("@2099-06-01 00:00:00", "2-days", "look") == [yes]
 
 
+@pytest.mark.once
 @pytest.mark.fault(37, 38)
 def test_r13_one_boot_to_2099_and_back_neither_expires_nor_lengthens(unit: Unit) -> None:
     yes = [True, "ALLOWED"]

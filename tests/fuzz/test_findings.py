@@ -61,6 +61,7 @@ def test_r8_a_batch_whose_end_was_torn_off_ends(rows_left) -> None:
     assert adopted.take(3) is None and adopted.count == 0
 
 
+@pytest.mark.once
 @pytest.mark.fault(12, 31)
 @pytest.mark.parametrize("body", ["{", "[]", "7", '{"epoch": 1e400}', "[" * 5000])
 def test_r5_a_notice_that_is_damaged_on_disk_raises_nothing_and_loses_no_other(make, tmp_path, service, body) -> None:

@@ -102,6 +102,7 @@ def test_a_holder_of_the_lock_delays_sending_and_nothing_is_lost(make, service, 
     assert connect.flush().sent == 1
 
 
+@pytest.mark.once
 def test_r5_a_ledger_that_cannot_be_written_stops_no_withdrawal_and_grants_nothing(make, service, tmp_path):
     prompter = ScriptedPrompter(PromptAnswer.allow(), PromptAnswer.dismiss(), PromptAnswer.allow())
     connect = granted(make, prompter=prompter)

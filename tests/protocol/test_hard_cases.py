@@ -515,6 +515,7 @@ def test_r4_orphans_are_destroyed_at_open(make):
     assert nothing_is_kept(again)
 
 
+@pytest.mark.once
 def test_r4_a_reset_beside_a_holder_of_the_lock_still_drops_everything(make, tmp_path):
     connect = granted(make(WEEK))
     assert connect.submit(Position(*HELSINKI)).accepted

@@ -321,6 +321,7 @@ def test_an_unfinished_sentence_takes_bounded_room():
 words = st.one_of(st.text("0123456789.-ANVEWKMT", max_size=12), st.text(max_size=4))
 
 
+@pytest.mark.once
 @settings(max_examples=300)
 @given(
     st.lists(
