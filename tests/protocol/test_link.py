@@ -1,0 +1,90 @@
+"""R3: the link to the service: what was cut is counted once and reported once, whoever noticed first."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from kalos_connect_sdk import Config
+from kalos_connect_sdk.protocol.link import Link
+from kalos_connect_sdk.transport.flight import Flight
+
+
+@pytest.fixture
+def link():
+    made = Link(Config(service_url="http://127.0.0.1:9"), lambda _: None)
+    yield made
+    made.close()
+
+
+def flying(link: Link, *, wrote: bool = True) -> Flight:
+    """A flight on its way, without a connection."""
+    flight = Flight(lambda: True, lambda: None)
+    flight.depart()
+    flight.wrote = wrote
+    link.flights().add(flight)
+    return flight
+
+
+def test_nothing_was_cut_in_the_beginning(link):
+    link.cut()
+    assert (link.aborted, link.take_cut()) == (0, (0, 0))
+
+
+def test_r3_a_cut_counts_each_flight_that_wrote_and_reports_it_once(link):
+    flights = [flying(link) for _ in range(3)]
+    link.cut()
+    assert all(flight.aborted for flight in flights)
+    assert (link.aborted, link.take_cut()) == (3, (3, 3))
+    assert link.take_cut() == (0, 0)
+    link.cut()
+    for flight in flights:
+        flight.land()
+        link.landed(flight)
+    assert (link.aborted, link.take_cut()) == (3, (0, 0))
+    assert len(link.flights()) == 0
+
+
+def test_r3_what_its_own_check_cut_is_counted_when_it_lands(link):
+    late, early, whole = flying(link), flying(link, wrote=False), flying(link)
+    late.abort()
+    early.abort()
+    for flight in (late, early, whole):
+        flight.land()
+        link.landed(flight)
+    assert (link.aborted, link.take_cut()) == (1, (1, 1))
+
+
+def test_r3_what_was_answered_is_not_counted_as_possibly_delivered(link):
+    flight = flying(link)
+    before = flight.possibly_delivered
+    link.cut()
+    assert link.take_cut() == (1, int(flight.possibly_delivered))
+    assert before in (0, 1)
+
+
+@pytest.mark.parametrize("step", ["take_cut", "count"])
+def test_r3_no_count_is_lost_between_two_threads(link, step):
+    flight = flying(link)
+    flight.abort()
+    thread = threading.Thread(target=link.take_cut if step == "take_cut" else lambda: link.landed(flight))
+    with link._lock:
+        thread.start()
+        thread.join(0.05)
+        assert thread.is_alive(), "it did not wait"
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_r2_two_that_open_the_door_at_once_share_one(link):
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.append(link.client("http://127.0.0.1:9")))
+    with link._opening:
+        thread.start()
+        thread.join(0.05)
+        assert thread.is_alive(), "it did not wait"
+    thread.join(30)
+    assert found == [link.client("http://127.0.0.1:9")]
+    assert link.client("http://127.0.0.1:10") is not found[0]
+    assert link.client("http://127.0.0.1:10")._door is link.client("http://127.0.0.1:9")._door
