@@ -42,16 +42,20 @@ LONGEST_S = 10.0
 
 _STEPS, _SENDING = "interleavings/test_steps.py", "interleavings/test_sending_steps.py"
 _OUTBOX = ("storage/test_outbox.py", "storage/test_outbox_edges.py")
+_LEDGER = ("storage/test_ledger.py", "storage/test_ledger_edges.py")
 _STORY = ("protocol/test_story.py", "protocol/test_barrier.py", "protocol/test_hard_cases.py")
 TESTS: dict[str, tuple[str, ...]] = {
     "storage/page": ("storage/test_page.py", "protocol/test_hard_cases.py"),
     "storage/locks": ("storage/test_locks.py", "protocol/test_barrier.py", "faults/test_races.py"),
     "storage/datakeys": ("storage/test_datakeys.py", "protocol/test_hard_cases.py"),
-    "storage/ledger": ("storage/test_ledger.py", "storage/test_ledger_edges.py", "storage/test_full_disk.py", "protocol/test_hard_cases.py"),
+    "storage/ledger": (*_LEDGER, "storage/test_full_disk.py", "protocol/test_hard_cases.py"),
     "storage/box": (*_OUTBOX,),
     "storage/boxfiles": (*_OUTBOX, "storage/test_full_disk.py"),
     "storage/outbox": (*_OUTBOX, "protocol/test_hard_cases.py"),
-    "storage/directory": ("storage/test_directory.py", "storage/test_directory_edges.py", "storage/test_full_disk.py", "storage/test_ledger.py"),
+    "storage/directory": (
+        *("storage/test_directory.py", "storage/test_directory_edges.py"),
+        *("storage/test_full_disk.py", *_LEDGER),
+    ),
     "protocol/ending": (_STEPS, *_STORY, "protocol/test_lasting.py"),
     "protocol/granting": (_STEPS, *_STORY, "protocol/test_lasting.py", "protocol/test_asking.py"),
     "protocol/sending": (_SENDING, *_STORY, "protocol/test_driving.py", "protocol/test_service_says.py"),
@@ -60,7 +64,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "protocol/state": ("interleavings/test_state_steps.py", _STEPS, *_STORY, "protocol/test_lasting.py"),
     "protocol/store": ("interleavings/test_store_steps.py", _SENDING, _STEPS, *_STORY, "protocol/test_driving.py"),
     "protocol/submitting": ("interleavings/test_submitting_steps.py", *_STORY, "protocol/test_driving.py"),
-    "protocol/watching": ("protocol/test_watching.py", _STEPS, *_STORY, "protocol/test_lasting.py", "protocol/test_service_says.py"),
+    "protocol/watching": (
+        *("protocol/test_watching.py", _STEPS, *_STORY),
+        *("protocol/test_lasting.py", "protocol/test_service_says.py"),
+    ),
     "protocol": (
         *(_STEPS, _SENDING, *_STORY, "faults/test_races.py", "protocol/test_driving.py"),
         *(f"protocol/test_{name}.py" for name in ("service_says", "lasting", "asking", "identity_and_secret")),
