@@ -65,7 +65,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "protocol/store": ("interleavings/test_store_steps.py", _SENDING, _STEPS, *_STORY, "protocol/test_driving.py"),
     "protocol/submitting": ("interleavings/test_submitting_steps.py", *_STORY, "protocol/test_driving.py"),
     "protocol/watching": (
-        *("protocol/test_watching.py", _STEPS, *_STORY),
+        *("interleavings/test_watching_steps.py", _STEPS, *_STORY),
         *("protocol/test_lasting.py", "protocol/test_service_says.py"),
     ),
     "protocol": (

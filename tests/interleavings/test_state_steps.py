@@ -12,7 +12,7 @@ from two_programs import NAVIGATION, Program, Scene
 from kalos_connect_sdk import Purpose, Reason
 from kalos_connect_sdk.core.chain import link
 from kalos_connect_sdk.errors import VaultUnavailable
-from kalos_connect_sdk.protocol import identity, state
+from kalos_connect_sdk.protocol import identity, runs
 from kalos_connect_sdk.storage.failure import StorageFailure
 from kalos_connect_sdk.storage.ledger import NewEvent
 from kalos_connect_sdk.storage.locks import try_lock
@@ -52,7 +52,7 @@ def die(program: Program) -> None:
     """What is left of a program's run when its process is gone."""
     slot = program.state.directory.slot
     identity._this_run.pop(slot)
-    _, lease = state._runs.pop(slot)
+    _, lease = runs._runs.pop(slot)
     assert lease is not None
     lease.release()
 
