@@ -1,14 +1,15 @@
-"""Where positions come from: recordings (GPX, NMEA) and positions an app pushes.
+"""Where positions come from: receivers and daemons, recordings, and positions an app pushes.
 
 :func:`open_source` turns a URL or a path into a :class:`LocationSource`; it is what ``Connect.drive`` and the
-command line call. Recordings keep their recorded times and yield lazily, however large the file is.
+command line call. Each kind of URL has one row in a table and is imported when it is first asked for.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import SourceUnavailable, quiet
 from ..ports import LocationSource
@@ -20,29 +21,40 @@ if TYPE_CHECKING:
 
 __all__ = ["GpxSource", "NmeaSource", "PushSource", "open_source", "source_of"]
 
+
+class _Kind(NamedTuple):
+    """``opener`` of ``module`` is called with what follows the scheme and its colon, and with ``speed=``."""
+
+    module: str
+    opener: str
+    form: str
+    """How it is written, for people."""
+
+
+_KINDS: Final = {
+    "gpx": _Kind("gpx", "GpxSource", "gpx:FILE"),
+    "nmea": _Kind("nmea", "NmeaSource", "nmea:FILE"),
+}
 _SUFFIXES: Final = {".gpx": "gpx", ".nmea": "nmea", ".nma": "nmea", ".log": "nmea"}
-_KNOWN: Final = "gpx:FILE and nmea:FILE"
 
 
 @quiet
 def open_source(url: str | os.PathLike[str], *, speed: float | None = None) -> LocationSource:
-    """The source that ``url`` names: ``gpx:FILE``, ``nmea:FILE``, or a path that ends in .gpx, .nmea, .nma or .log.
+    """The source that ``url`` names; docs/sources.md lists every form. A path ends in .gpx, .nmea, .nma or .log.
 
-    ``speed``: ``None`` replays as recorded, ``2`` twice as fast, ``0`` without waiting. Raises
-    :class:`SourceUnavailable` for an unknown kind and for a file that cannot be read, ``ValueError`` for a
-    negative ``speed``.
+    ``speed``: ``None`` replays as recorded, ``2`` twice as fast, ``0`` without waiting; live sources take no notice
+    of it. Raises :class:`SourceUnavailable` for an unknown kind and for what cannot be reached or read,
+    ``ValueError`` for a negative ``speed``.
     """
-    scheme, path = _split(url)
-    if scheme == "gpx":
-        from .gpx import GpxSource
-
-        return GpxSource(path, speed=speed)
-    if scheme == "nmea":
-        from .nmea import NmeaSource
-
-        return NmeaSource(path, speed=speed)
-    # R10: what was given is not repeated; it may be a coordinate typed into the wrong place.
-    raise SourceUnavailable(f"this version has no such source; it knows {_KNOWN}")
+    scheme, rest = _split(url)
+    kind = _KINDS.get(scheme)
+    if kind is None:
+        # R10: what was given is not repeated; it may be a coordinate typed into the wrong place.
+        known = ", ".join(each.form for each in _KINDS.values())
+        raise SourceUnavailable(f"there is no such kind of source; known are {known}")
+    opener = getattr(importlib.import_module(f".{kind.module}", __name__), kind.opener)
+    source: LocationSource = opener(rest, speed=speed)
+    return source
 
 
 def source_of(source: LocationSource | str | os.PathLike[str]) -> tuple[LocationSource, bool]:
@@ -53,23 +65,21 @@ def source_of(source: LocationSource | str | os.PathLike[str]) -> tuple[Location
 
 
 def _split(url: str | os.PathLike[str]) -> tuple[str, str]:
-    """(kind, path)."""
+    """(kind, what follows its colon, or the path)."""
     if isinstance(url, str):
-        scheme, colon, path = url.partition(":")
-        if colon and scheme.lower() in ("gpx", "nmea"):
-            return scheme.lower(), path
+        scheme, colon, rest = url.partition(":")
+        if colon and scheme.lower() in _KINDS:
+            return scheme.lower(), rest
     path = os.fspath(url)
     return _SUFFIXES.get(PurePath(path).suffix.lower(), "") if ":" not in path or os.path.exists(path) else "", path
 
 
-_HOMES = {"GpxSource": "gpx", "NmeaSource": "nmea", "PushSource": "push"}
+_HOMES: Final = {"GpxSource": "gpx", "NmeaSource": "nmea", "PushSource": "push"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
     value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
     globals()[name] = value
     return value
