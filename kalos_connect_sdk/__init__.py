@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     )
     from .model.consent import Duration, Permission, PermissionState, Precision, PromptAnswer, Purpose, Status
     from .model.decision import Reason
-    from .model.events import Arrived, ConsentLost, DriveStats, Guidance, Progress, SourceLost
+    from .model.events import Arrived, ConsentLost, DriveStats, Guidance, Progress, SourceLost, SourceRestored
     from .model.notice import Controller, Notice, NoticeText
     from .model.position import Datum, Place, Position
     from .model.reports import FlushReport, Submission, WithdrawalReport
@@ -77,7 +77,7 @@ _HOMES = {
         "Duration", "Permission", "PermissionState", "Precision", "PromptAnswer", "Purpose", "Status",
     ),
     "model.decision": ("Reason",),
-    "model.events": ("Arrived", "ConsentLost", "DriveStats", "Guidance", "Progress", "SourceLost"),
+    "model.events": ("Arrived", "ConsentLost", "DriveStats", "Guidance", "Progress", "SourceLost", "SourceRestored"),
     "model.notice": ("Controller", "Notice", "NoticeText"),
     "model.position": ("Datum", "Place", "Position"),
     "model.reports": ("FlushReport", "Submission", "WithdrawalReport"),
@@ -149,6 +149,7 @@ __all__ = [
     "ServiceUnreachable",
     "SourceError",
     "SourceLost",
+    "SourceRestored",
     "SourceUnavailable",
     "StateError",
     "StateRolledBack",

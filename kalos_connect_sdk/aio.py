@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .model.events import DriveEvent, DriveStats
     from .ports import LocationSource
     from .protocol.driving import Drive
+    from .sources.push import PushSource
 
 __all__ = ["AsyncConnect", "AsyncDrive", "AsyncPrivacy"]
 
@@ -171,14 +172,29 @@ class AsyncConnect(OneProcess):
 
     @asynccontextmanager
     async def drive(
-        self, source: LocationSource | str | os.PathLike[str], *, route: Route | None = None
+        self,
+        source: LocationSource | AsyncIterable[Position] | str | os.PathLike[str],
+        *,
+        route: Route | None = None,
     ) -> AsyncIterator[AsyncDrive]:
-        """See :meth:`Connect.drive`; stops at the end of the block."""
+        """See :meth:`Connect.drive`; stops at the end of the block.
+
+        ``source`` may also be an asynchronous iterable of positions, read on this loop: the drive ends with it.
+        """
+        pushed: PushSource | None = None
+        if isinstance(source, AsyncIterable):
+            from .sources import push
+
+            stream, source = source, (pushed := push.PushSource())
         drive = AsyncDrive(await asyncio.to_thread(partial(self._connect.drive, source, route=route)))
+        feeding = asyncio.ensure_future(push.feed(pushed, stream)) if pushed is not None else None
         try:
             yield drive
         finally:
             await asyncio.shield(asyncio.ensure_future(drive.stop()))
+            if feeding is not None:
+                feeding.cancel()  # an iterable that waits for its next position does not see that nobody reads
+                await asyncio.wait((feeding,))
 
     async def route(self, to: Place, *, origin: Place | None = None, locale: str | None = None) -> Route:
         """See :meth:`Connect.route`."""

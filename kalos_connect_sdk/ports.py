@@ -21,6 +21,7 @@ __all__ = [
     "OsPermission",
     "PromptRequest",
     "Prompter",
+    "Recovering",
     "Vault",
     "VehicleSignals",
 ]
@@ -71,6 +72,14 @@ class LocationSource(Protocol):
 
     def close(self) -> None:
         """Stop: a blocked iteration ends soon afterwards. Safe from any thread, and twice."""
+
+
+@runtime_checkable
+class Recovering(Protocol):
+    """What a :class:`LocationSource` offers besides, if it outlives losses: it tries again, and tells of both."""
+
+    def watch(self, callback: Callable[[str | None], None]) -> Callable[[], None]:
+        """Call ``callback`` with why nothing comes any more, and with None once it does; returns an unsubscribe."""
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .decision import Reason
 
-__all__ = ["Arrived", "ConsentLost", "DriveEvent", "DriveStats", "Guidance", "Progress", "SourceLost"]
+__all__ = ["Arrived", "ConsentLost", "DriveEvent", "DriveStats", "Guidance", "Progress", "SourceLost", "SourceRestored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,21 @@ class ConsentLost:
 
 @dataclass(frozen=True, slots=True)
 class SourceLost:
-    """The source stopped delivering; ``detail`` says why, without a position."""
+    """The source stopped delivering; ``detail`` says why, without a position.
+
+    ``retrying``: it tries again by itself, and :class:`SourceRestored` follows once it is heard.
+    """
 
     detail: str
+    retrying: bool = False
 
 
-DriveEvent = Progress | Guidance | Arrived | ConsentLost | SourceLost
+@dataclass(frozen=True, slots=True)
+class SourceRestored:
+    """A source that was lost is heard again."""
+
+
+DriveEvent = Progress | Guidance | Arrived | ConsentLost | SourceLost | SourceRestored
 
 
 @dataclass(slots=True)

@@ -16,11 +16,11 @@ from ..core.guidance import Guide
 from ..errors import ConsentRequired, KalosConnectError, TransportError
 from ..model.consent import Purpose
 from ..model.decision import Reason
-from ..model.events import Arrived, ConsentLost, DriveEvent, DriveStats, Guidance, Progress, SourceLost
+from ..model.events import Arrived, ConsentLost, DriveEvent, DriveStats, Guidance, Progress, SourceLost, SourceRestored
 from ..model.position import Datum, Position
 from ..model.reports import FlushReport, Submission
 from ..model.route import Route
-from ..ports import LocationSource
+from ..ports import LocationSource, Recovering
 from .sending import SendStats
 
 if TYPE_CHECKING:
@@ -162,6 +162,7 @@ class Drive:
     # -- the two threads -------------------------------------------------------------------------
 
     def _read(self) -> None:
+        unwatch = self._source.watch(self._heard) if isinstance(self._source, Recovering) else None
         try:
             for position in self._source:
                 if self._stopping.is_set() or not self._take(position):
@@ -174,10 +175,16 @@ class Drive:
         except Exception:  # R10: the text of a foreign error may hold anything
             self._tell(SourceLost("the source failed with an error of its own"))
         finally:
+            if unwatch is not None:
+                unwatch()
             self._read_all.set()
             self._work.set()
             if self._owns_source:
                 self._source.close()
+
+    def _heard(self, trouble: str | None) -> None:
+        """A source that outlives losses was lost, or is back."""
+        self._tell(SourceRestored() if trouble is None else SourceLost(trouble, retrying=True))
 
     def _take(self, position: Position) -> bool:
         live = bool(getattr(self._source, "live", False))

@@ -15,11 +15,13 @@ from ..errors import SourceUnavailable, quiet
 from ..ports import LocationSource
 
 if TYPE_CHECKING:
+    from .gpsd import GpsdSource
     from .gpx import GpxSource
     from .nmea import NmeaSource
     from .push import PushSource
+    from .speed import SpeedFallback
 
-__all__ = ["GpxSource", "NmeaSource", "PushSource", "open_source", "source_of"]
+__all__ = ["GpsdSource", "GpxSource", "NmeaSource", "PushSource", "SpeedFallback", "open_source", "source_of"]
 
 
 class _Kind(NamedTuple):
@@ -34,6 +36,10 @@ class _Kind(NamedTuple):
 _KINDS: Final = {
     "gpx": _Kind("gpx", "GpxSource", "gpx:FILE"),
     "nmea": _Kind("nmea", "NmeaSource", "nmea:FILE"),
+    "gpsd": _Kind("gpsd", "open_gpsd", "gpsd://HOST[:PORT][?device=DEVICE]"),
+    "serial": _Kind("nmea_live", "open_serial", "serial:DEVICE[?baud=RATE]"),
+    "nmea+tcp": _Kind("nmea_live", "open_tcp", "nmea+tcp://HOST:PORT"),
+    "nmea+udp": _Kind("nmea_live", "open_udp", "nmea+udp://ADDRESS:PORT"),
 }
 _SUFFIXES: Final = {".gpx": "gpx", ".nmea": "nmea", ".nma": "nmea", ".log": "nmea"}
 
@@ -74,7 +80,13 @@ def _split(url: str | os.PathLike[str]) -> tuple[str, str]:
     return _SUFFIXES.get(PurePath(path).suffix.lower(), "") if ":" not in path or os.path.exists(path) else "", path
 
 
-_HOMES: Final = {"GpxSource": "gpx", "NmeaSource": "nmea", "PushSource": "push"}
+_HOMES: Final = {
+    "GpsdSource": "gpsd",
+    "GpxSource": "gpx",
+    "NmeaSource": "nmea",
+    "PushSource": "push",
+    "SpeedFallback": "speed",
+}
 
 
 def __getattr__(name: str) -> Any:

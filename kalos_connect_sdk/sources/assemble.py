@@ -25,6 +25,7 @@ __all__ = ["EARLIEST", "Assembler"]
 _KNOT_MPS: Final = 1852 / 3600
 _LATE_MS: Final = 2_000
 _DAY_MS: Final = 86_400_000
+_ROUNDED_MS: Final = 5
 _NUMBER: Final = re.compile(r"-?(?:\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})", re.ASCII)
 _ANGLE: Final = re.compile(r"(\d{1,3})(\d\d(?:\.\d{0,12})?)", re.ASCII)
 _CLOCK: Final = re.compile(r"(\d\d)(\d\d)(\d\d(?:\.\d{0,9})?)", re.ASCII)
@@ -55,9 +56,11 @@ class _Epoch:
 class Assembler:
     """Takes sentences in the order of the stream, gives a position when an epoch with a fix is complete."""
 
-    def __init__(self, not_before: date = EARLIEST) -> None:
-        self._calendar = Calendar(not_before)
+    def __init__(self, not_before: date = EARLIEST, *, now: date | None = None) -> None:
+        """``now``: the stream is live, and of no earlier day."""
+        self._calendar = Calendar(not_before, now)
         self._epoch: _Epoch | None = None
+        self._finished_ms: int | None = None
         self.undated = 0
         """Fixes that came before any date and were left out."""
 
@@ -76,18 +79,26 @@ class Assembler:
             return None
         position = None
         epoch = self._epoch
-        if epoch is None or epoch.tod_ms != tod_ms:
-            if epoch is not None and 0 < (epoch.tod_ms - tod_ms) % _DAY_MS <= _LATE_MS:
-                return None  # late: its epoch was given out already
+        if epoch is None or not _is_same(tod_ms, epoch.tod_ms):
+            if _is_late(tod_ms, self._finished_ms) or (epoch is not None and _is_late(tod_ms, epoch.tod_ms)):
+                return None  # its epoch was given out already
             position = self.finish()
             epoch = self._epoch = _Epoch(tod_ms)
         read(epoch, fields)
         return position
 
+    @property
+    def pending(self) -> bool:
+        """An epoch is begun."""
+        return self._epoch is not None
+
     def finish(self) -> Position | None:
         """The position of the epoch so far: the stream ended, or the next epoch begins."""
         epoch, self._epoch = self._epoch, None
-        if epoch is None or epoch.void:
+        if epoch is None:
+            return None
+        self._finished_ms = epoch.tod_ms
+        if epoch.void:
             return None
         when = self._calendar.at(epoch.tod_ms, epoch.day)
         if epoch.digits < 0:
@@ -107,6 +118,16 @@ class Assembler:
             )
         except InvalidPosition:
             return None
+
+
+def _is_same(one_ms: int, other_ms: int) -> bool:
+    """Whether two times are one: some receivers write hundredths in one sentence and thousandths in another."""
+    return (one_ms - other_ms + _ROUNDED_MS) % _DAY_MS <= 2 * _ROUNDED_MS
+
+
+def _is_late(tod_ms: int, finished_ms: int | None) -> bool:
+    """Whether a time is that of an epoch that is over, or of one just before it."""
+    return finished_ms is not None and (finished_ms - tod_ms) % _DAY_MS <= _LATE_MS
 
 
 # -- the sentences ---------------------------------------------------------------------------------
@@ -205,7 +226,7 @@ def _place(epoch: _Epoch, fields: Fields, at: int) -> None:
     latitude = _angle(_get(fields, at), _get(fields, at + 1), "NS")
     longitude = _angle(_get(fields, at + 2), _get(fields, at + 3), "EW")
     digits = len(_get(fields, at).partition(".")[2])
-    if latitude is None or longitude is None or digits <= epoch.digits:
+    if latitude is None or longitude is None or digits < epoch.digits:
         return
     if latitude == 0 and longitude == 0:
         return  # how some receivers say nothing, with status A

@@ -15,14 +15,18 @@ __all__ = ["EARLIEST", "Calendar"]
 EARLIEST: Final = date(2000, 1, 1)
 """No recording is believed to be older: the counter rolled over first in August 1999."""
 _ROLL_OVER: Final = timedelta(weeks=1024)
+_SUPPORTED: Final = timedelta(days=5 * 365)
+"""For so long after this package was made a live date of 1024 weeks ago is taken for a rolled over one."""
 _HALF_DAY_MS: Final = 43_200_000
 
 
 class Calendar:
     """Keeps the date between the sentences that say it."""
 
-    def __init__(self, not_before: date = EARLIEST) -> None:
+    def __init__(self, not_before: date = EARLIEST, now: date | None = None) -> None:
+        """``now``: a day that live times are not before."""
         self._not_before = not_before
+        self._now = now
         self._day: date | None = None
         self._tod_ms = 0
 
@@ -51,6 +55,9 @@ class Calendar:
                 day += _ROLL_OVER
             except OverflowError:
                 return day
+        ahead = _shifted(day, _ROLL_OVER.days)
+        if self._now is not None and self._now <= ahead < _shifted(self._now, _SUPPORTED.days):
+            return ahead
         return day
 
 
