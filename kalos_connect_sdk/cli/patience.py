@@ -12,7 +12,8 @@ from typing import Final
 
 from ..model.events import Progress
 from ..model.position import Position
-from ..ports import LocationSource
+from ..ports import LocationSource, Recovering
+from .pulse import Pulse
 
 __all__ = ["Patience", "Watched"]
 
@@ -20,19 +21,26 @@ _GIVE_UP_S: Final = 10.0
 
 
 class Watched:
-    """A source that knows whether it has ended; all else is the source's own."""
+    """A source that knows whether it has ended, and its pulse; all else is the source's own."""
 
     def __init__(self, source: LocationSource) -> None:
         self._source = source
         self.live = source.live
         self.len_hint: int | None = getattr(source, "len_hint", None)
         self.ended = False
+        self.pulse = Pulse()
 
     def __iter__(self) -> Iterator[Position]:
         try:
-            yield from self._source
+            for position in self._source:
+                self.pulse.beat(position)
+                yield position
         finally:
             self.ended = True
+
+    def watch(self, callback: Callable[[str | None], None]) -> Callable[[], None]:
+        """Nothing, for a source that does not outlive losses."""
+        return self._source.watch(callback) if isinstance(self._source, Recovering) else lambda: None
 
     def close(self) -> None:
         self._source.close()

@@ -8,20 +8,23 @@ from typing import Any
 
 from ..model.consent import PermissionState, Purpose
 from ..model.decision import Reason
-from ..model.events import Arrived, ConsentLost, DriveStats, Guidance, Progress, SourceLost
+from ..model.events import Arrived, ConsentLost, DriveStats, Guidance, Progress, SourceLost, SourceRestored
 from .commands import Commands, answerable, command, speed
 from .exits import Exit, exit_for_permission, exit_for_reason
 from .opening import configured, open_connect
 from .output import describe, permission_document, print_json, screen
 from .patience import Patience, Watched
+from .pulse import Pulse
 from .screen import Meter, Screen
 
 __all__ = ["add", "run", "say"]
 
+_URLS = "gpsd://HOST, serial:DEVICE, nmea+tcp://HOST:PORT, nmea+udp://ADDRESS:PORT, gpx:FILE or nmea:FILE"
+
 
 def add(commands: Commands, common: argparse.ArgumentParser) -> None:
     parser = command(commands, "stream", common, run, "send positions from a source while consent lasts")
-    parser.add_argument("--from", dest="source", required=True, metavar="URL", help="gpx:FILE or nmea:FILE")
+    parser.add_argument("--from", dest="source", required=True, metavar="URL", help=_URLS)
     parser.add_argument("--speed", type=speed, metavar="X", help="times faster than recorded; 0 is as fast as possible")
     answerable(parser)
 
@@ -45,20 +48,21 @@ def run(args: argparse.Namespace) -> int:
             return exit_for_permission(permission)
         shown = screen() if not args.json else None
         with connect.drive(source) as drive:
-            lost, trouble = _follow(drive, shown, Patience(source), source.len_hint)
+            lost, trouble = _follow(drive, shown, source)
         stats = drive.stats
     return _conclude(args, shown, stats, lost, trouble)
 
 
-def _follow(drive: Any, shown: Screen | None, patience: Patience, total: int | None) -> tuple[Reason | None, str]:
+def _follow(drive: Any, shown: Screen | None, source: Watched) -> tuple[Reason | None, str]:
     """Tell what happens until the drive is over. Returns (why consent was lost, why the source was)."""
     lost, trouble = None, ""
+    patience = Patience(source)
     try:
-        with nullcontext() if shown is None else shown.meter("positions", total) as meter:
+        with nullcontext() if shown is None else shown.meter("positions", source.len_hint) as meter:
             for event in drive:
                 lost, trouble = _end_of(event, lost, trouble)
                 if shown is not None and meter is not None:
-                    say(event, shown, meter)
+                    say(event, shown, meter, source.pulse)
                 if patience.is_over(event):
                     drive.stop()
     except KeyboardInterrupt:  # a person ends a live source this way; what is queued is still sent
@@ -69,21 +73,27 @@ def _follow(drive: Any, shown: Screen | None, patience: Patience, total: int | N
 def _end_of(event: object, lost: Reason | None, trouble: str) -> tuple[Reason | None, str]:
     if isinstance(event, ConsentLost):
         return event.reason, trouble
+    if isinstance(event, SourceRestored):
+        return lost, ""
     return lost, event.detail if isinstance(event, SourceLost) else trouble
 
 
-def say(event: object, shown: Screen, meter: Meter) -> None:
+def say(event: object, shown: Screen, meter: Meter, pulse: Pulse | None = None) -> None:
     """One event, for people."""
     from .route import distance
 
     if isinstance(event, Progress):
-        meter.update(event.accepted, f"sent {event.sent}, waiting {event.queued}, {event.bytes_sent / 1024:.1f} KiB")
+        answer = f", answer {event.answer}" if event.answer else ""
+        sent = f"sent {event.sent}, waiting {event.queued}, {event.bytes_sent / 1024:.1f} KiB"
+        meter.update(event.accepted, f"{pulse.say() + ', ' if pulse is not None else ''}{sent}{answer}")
     elif isinstance(event, Guidance):
         shown.line(f"  {distance(event.distance_m):>8}  {event.instruction}")
     elif isinstance(event, Arrived):
         shown.line("  You have arrived.", "good")
     elif isinstance(event, SourceLost):
-        shown.line(f"  source: {event.detail}", "bad")
+        shown.line(f"  source: {event.detail}{'; trying again' if event.retrying else ''}", "bad")
+    elif isinstance(event, SourceRestored):
+        shown.line("  source: heard again", "good")
     elif isinstance(event, ConsentLost):
         shown.line(f"  {describe(event.reason)}", "bad")
 

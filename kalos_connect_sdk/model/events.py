@@ -11,13 +11,17 @@ __all__ = ["Arrived", "ConsentLost", "DriveEvent", "DriveStats", "Guidance", "Pr
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the drive has come, in positions; ``bytes_sent`` on the wire, compressed."""
+    """How far the drive has come, in positions; ``bytes_sent`` on the wire, compressed.
+
+    ``answer``: the status of the service's latest answer, or why there was none; empty before the first.
+    """
 
     accepted: int
     sent: int
     dropped: int
     queued: int
     bytes_sent: int
+    answer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,7 +272,8 @@ class Drive:
 
     def _tell_progress(self) -> None:
         stats = self.stats
-        self._tell(Progress(stats.accepted, stats.sent, stats.dropped, self._target.queued(), stats.bytes_sent))
+        answer = self._target.stats().answer
+        self._tell(Progress(stats.accepted, stats.sent, stats.dropped, self._target.queued(), stats.bytes_sent, answer))
 
     def _tell(self, event: DriveEvent) -> None:
         with self._wanted:

@@ -48,13 +48,14 @@ _GIVE_WAY_S = 0.005
 @dataclass(slots=True)
 class SendStats:
     """Totals since open: positions ``sent``, ``rejected``, given up (``dropped``); answered ``batches``;
-    ``bytes_sent``."""
+    ``bytes_sent``; and the latest ``answer`` in a few words: a status, or why there was none."""
 
     sent: int = 0
     rejected: int = 0
     dropped: int = 0
     batches: int = 0
     bytes_sent: int = 0
+    answer: str = ""
 
 
 @dataclass(slots=True)
@@ -195,6 +196,7 @@ class Sender:
             return
         if problem is not None:
             work.done, work.unreachable = True, problem
+            self.stats.answer = problem
             batch = box.take(count)
             if batch is not None:  # an attempt like any other: it is tried again, and given up in the end
                 self._postpone(work, box, batch, outcome(None, None, None, now_wall_s=self._wall_s()))
@@ -275,12 +277,13 @@ class Sender:
         except TransportError as error:
             if not self._view.still_open(epoch):
                 return None
-            work.unreachable = str(error)
+            work.unreachable = self.stats.answer = str(error)
         finally:
             self._link.landed(flight)
         if answer is None:
             return outcome(None, None, None, now_wall_s=self._wall_s()), batch, None
         self.stats.bytes_sent += answer.sent_bytes
+        self.stats.answer = str(answer.status)
         if 200 <= answer.status < 300:
             self._delivered(work, box, batch, len(rows), answer.body)
             return None

@@ -10,13 +10,23 @@ from typing import Any
 
 import pytest
 
+from kalos_connect_sdk import Position
 from kalos_connect_sdk.cli import consent, serve, stream
 from kalos_connect_sdk.cli.main import main
 from kalos_connect_sdk.cli.patience import Patience, Watched
 from kalos_connect_sdk.cli.plain_screen import PlainScreen
+from kalos_connect_sdk.cli.pulse import Pulse
 from kalos_connect_sdk.cli.screen import Screen
 from kalos_connect_sdk.model.decision import Reason
-from kalos_connect_sdk.model.events import Arrived, ConsentLost, DriveEvent, Guidance, Progress, SourceLost
+from kalos_connect_sdk.model.events import (
+    Arrived,
+    ConsentLost,
+    DriveEvent,
+    Guidance,
+    Progress,
+    SourceLost,
+    SourceRestored,
+)
 from kalos_connect_sdk.model.reports import WithdrawalReport
 from kalos_connect_sdk.sources import PushSource
 
@@ -68,21 +78,36 @@ class Recorder:
         (Guidance("Go on.", 12_345.0), " 12.3 km  Go on."),
         (Guidance("Now.", 4.4), "     4 m  Now."),
         (Arrived(), "You have arrived."),
-        (SourceLost("it went away"), "source: it went away"),
+        (SourceLost("it went away"), "source: it went away\n"),
+        (SourceLost("it went away", retrying=True), "source: it went away; trying again"),
+        (SourceRestored(), "source: heard again"),
         (ConsentLost(Reason.EXPIRED), "Consent has expired."),
     ],
 )
 def test_every_event_is_told(event: DriveEvent, words: str) -> None:
     out, meter = io.StringIO(), Recorder()
-    stream.say(event, PlainScreen(out), meter)
+    stream.say(event, PlainScreen(out), meter, Pulse())
     assert words in out.getvalue()
     assert meter.updates == []
 
 
 def test_progress_moves_the_meter() -> None:
     out, meter = io.StringIO(), Recorder()
-    stream.say(Progress(5, 3, 0, 2, 2048), PlainScreen(out), meter)
-    assert (out.getvalue(), meter.updates) == ("", [(5, "sent 3, waiting 2, 2.0 KiB")])
+    now = [0.0]
+    pulse = Pulse(lambda: now[0])
+    stream.say(Progress(0, 0, 0, 0, 0), PlainScreen(out), meter, pulse)
+    for _ in range(5):
+        pulse.beat(Position(60.0, 24.9, accuracy_m=4.25))
+    now[0] = 2.0
+    stream.say(Progress(5, 3, 0, 2, 2048, "202"), PlainScreen(out), meter, pulse)
+    now[0] = 60.0
+    pulse.beat(Position(60.0, 24.9, accuracy_m=12.3))
+    assert pulse.say() == "0.0/s, 12 m", "the rate is that of the last seconds"
+    assert out.getvalue() == ""
+    assert meter.updates == [
+        (0, "0.0/s, sent 0, waiting 0, 0.0 KiB"),
+        (5, "2.5/s, 4.2 m, sent 3, waiting 2, 2.0 KiB, answer 202"),
+    ]
 
 
 class Interrupted:
@@ -102,7 +127,7 @@ class Interrupted:
 @pytest.mark.parametrize("screen", [None, PlainScreen(io.StringIO())])
 def test_ctrl_c_ends_a_drive_in_good_order(screen: Screen | None) -> None:
     drive = Interrupted()
-    stream._follow(drive, screen, Patience(Watched(PushSource())), None)
+    stream._follow(drive, screen, Watched(PushSource()))
     assert drive.stopped
 
 
