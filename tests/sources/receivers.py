@@ -132,8 +132,9 @@ class TcpServer:
             self._peers.clear()
 
     def close(self) -> None:
-        self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
+        if self._server.fileno() >= 0:
+            self._server.shutdown(socket.SHUT_RDWR)
+            self._server.close()
         self._thread.join(DEADLINE_S)
         self.hang_up()
 
@@ -164,18 +165,19 @@ class Gpsd:
     """The real daemon, listening to ``devices``, which it opens at once."""
 
     def __init__(self, *devices: str, port: int | None = None, more: tuple[str, ...] = ()) -> None:
-        path = shutil.which("gpsd") or shutil.which("gpsd", path="/usr/sbin:/usr/local/sbin")
-        if path is None:
-            pytest.skip("gpsd is not installed")
-        self.port = port or free_port()
-        self._process = subprocess.Popen(
-            [path, "-N", "-n", *more, "-S", str(self.port), *devices],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        until(self._answers)
+        path = gpsd_path()
+        for _ in range(3):  # a port that was free may be taken by now
+            self.port = port or free_port()
+            self._process = subprocess.Popen(
+                [path, "-N", "-n", *more, "-S", str(self.port), *devices],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            until(lambda: self._answers() or self._process.poll() is not None)
+            if self._process.poll() is None:
+                return
+        raise AssertionError("gpsd ended")
 
     def _answers(self) -> bool:
-        assert self._process.poll() is None, "gpsd ended"
         try:
             socket.create_connection(("127.0.0.1", self.port), 1).close()
         except OSError:
@@ -194,6 +196,13 @@ class Gpsd:
         self._process.wait(DEADLINE_S)
 
     close = kill
+
+
+def gpsd_path() -> str:
+    path = shutil.which("gpsd") or shutil.which("gpsd", path="/usr/sbin:/usr/local/sbin")
+    if path is None:
+        pytest.skip("gpsd is not installed")
+    return path
 
 
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
