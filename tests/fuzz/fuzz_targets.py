@@ -54,8 +54,10 @@ from kalos_connect_sdk.service.engine import StraightLine
 from kalos_connect_sdk.service.front import Front, Request
 from kalos_connect_sdk.service.store import MemoryStore
 from kalos_connect_sdk.sources.assemble import Assembler
+from kalos_connect_sdk.sources.gpsd_reports import GpsdReading
 from kalos_connect_sdk.sources.gpx import GpxSource
 from kalos_connect_sdk.sources.nmea import NmeaSource, Sentences
+from kalos_connect_sdk.sources.nmea_live import NmeaReading
 from kalos_connect_sdk.storage.box import FIRST_FRAME, Box, Medium, count_frames, new_header, read_head
 from kalos_connect_sdk.storage.datakeys import RamState, _decode, _encode
 from kalos_connect_sdk.storage.directory import StateDirectory
@@ -662,6 +664,56 @@ def read_nmea(data: bytes) -> None:
     for sentence in found:
         assembler.add(sentence.kind, sentence.fields)
     assembler.finish()
+
+
+def _hear(reading: Any, data: bytes, cut: int) -> list[Any]:
+    """What a live source makes of bytes that arrive in pieces: valid positions, in words that can be shown."""
+    found = [position for at in range(0, len(data), cut) for position in reading.feed(data[at : at + cut])]
+    found += reading.settle()
+    for position in found:
+        assert abs(position.latitude) <= 90 and abs(position.longitude) <= 180 and position.time is not None
+    assert not reading.pending
+    for words in (reading.trouble or "", reading.silence()):
+        check_said(words, data)
+    return found
+
+
+@_target([_NMEA, _NMEA[40:]], b"$GPRMC,", b"$GPGGA,", b"*00\r\n", b"\xb5\x62")
+def read_nmea_stream(data: bytes) -> None:
+    """Live: as it comes and in pieces of any size it is the same."""
+    assert _hear(NmeaReading(), data, 1 << 20) == _hear(NmeaReading(), data, 5)
+
+
+_GPSD = b"".join(
+    json.dumps(report).encode() + b"\n"
+    for report in [
+        {"class": "VERSION", "release": "3.22", "rev": "3.22", "proto_major": 3, "proto_minor": 14},
+        {"class": "DEVICES", "devices": [{"class": "DEVICE", "path": "/dev/a", "activated": "2027-05-04T12:00:00.000Z"}]},
+        {"class": "TPV", "device": "/dev/a", "mode": 3, "time": "2027-05-04T12:00:00.000Z", "lat": 60.1699, "lon": 24.9384,
+         "altHAE": 30.5, "altMSL": 12.5, "epx": 3.1, "epy": 4.2, "eph": 19.6, "speed": 3.5, "track": 90.0},
+        {"class": "SKY", "device": "/dev/a", "hdop": 0.8, "satellites": [{"PRN": 1, "used": True}]},
+        {"class": "TPV", "device": "/dev/a", "mode": 1},
+        {"class": "DEVICE", "path": "/dev/a", "activated": 0},
+        {"class": "ERROR", "message": "no"},
+    ]
+)  # fmt: skip
+
+
+@_target(
+    [_GPSD, *_GPSD.splitlines(keepends=True)[2:3]],
+    b'"TPV"',
+    b'"mode":',
+    b'"time":',
+    b"\n",
+    b"1e400",
+    b"-0",
+    is_json=True,
+)
+def read_gpsd(data: bytes) -> None:
+    """gpsd's reports, one a line, whole and in pieces; with a receiver that is named and without."""
+    for device in (None, "/dev/a"):
+        whole, cut = (_hear(GpsdReading(device, lambda: 0.0), data, size) for size in (1 << 20, 7))
+        assert whole == cut
 
 
 # -- configuration and command line ------------------------------------------------------------------
