@@ -124,6 +124,7 @@ class TcpServer:
                     peer.sendall(data)
                 except OSError:
                     self._peers.remove(peer)
+                    peer.close()
 
     def hang_up(self) -> None:
         with self._lock:
