@@ -31,9 +31,9 @@ def sentence(body: str) -> bytes:
     return b"$%s*%02X\r\n" % (body.encode(), checksum(body.encode()))
 
 
-def epoch(i: int, *, latitude: float = 60.0, fix: bool = True) -> bytes:
+def epoch(i: int, *, latitude: float = 60.0, fix: bool = True, start: datetime = START) -> bytes:
     """What a receiver says about second ``i``: it moves north at 10 m/s."""
-    when = START + timedelta(seconds=i)
+    when = start + timedelta(seconds=i)
     minutes = (latitude % 1 + i * STEP) * 60
     where = f"{int(latitude) + int(minutes // 60):02d}{minutes % 60:09.6f},N,02454.000000,E"
     if not fix:

@@ -129,6 +129,31 @@ def test_the_coordinates_with_most_digits_win(read):
     assert one.latitude == pytest.approx(60.169912333, abs=1e-8)
 
 
+def test_of_equally_exact_coordinates_the_last_are_taken_as_gpsd_does(read):
+    (one,) = read(rmc(), gga(where="6010.19480,N,02456.30750,E"))
+    assert one.latitude == pytest.approx(60 + 10.1948 / 60, abs=1e-9)
+
+
+def test_hundredths_and_thousandths_are_one_time(read):
+    """Some receivers write 20.303 in GLL and 20.30 in the sentences after it."""
+    gll = sentence(f"GPGLL,{LAT_LON},090020.303,A,A")
+    got = read(gll, gga(at="090020.30"), rmc(at="090020.30"), rmc(at="090020.31"), rmc(at="090020.32"))
+    assert [one.time.microsecond for one in got] == [303_000, 310_000, 320_000]
+    assert got[0].altitude_m == 12.3
+    (one,) = read(rmc(at="235959.998"), gga(at="000000.00"))
+    assert one.altitude_m == 12.3, "across midnight, too"
+
+
+def test_an_epoch_that_was_finished_is_not_begun_again():
+    assembler = Assembler()
+    fields = f"090000.00,A,{LAT_LON},10.0,90.0,150127,,,A".split(",")
+    assert assembler.add("RMC", fields) is None and assembler.pending
+    assert assembler.finish() is not None and not assembler.pending
+    assert assembler.add("RMC", fields) is None and not assembler.pending
+    assert assembler.add("RMC", ["085959.00", *fields[1:]]) is None and not assembler.pending, "nor one before it"
+    assert assembler.add("RMC", ["090001.00", *fields[1:]]) is None and assembler.pending
+
+
 def test_high_rates_keep_their_milliseconds(read):
     got = read(*(rmc(at=f"0900{i // 25:02d}.{i % 25 * 40:03d}") for i in range(50)))
     assert len(got) == 50

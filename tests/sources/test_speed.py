@@ -93,8 +93,9 @@ def test_changes_are_told_once_and_until_somebody_leaves(bench: Bench) -> None:
     driven = bench.keep(Driven(vehicle))
     told: list[Motion] = []
     leave = driven.fallback.subscribe(lambda: told.append(driven.motion()))
-    for speed_mps in (10.0, 11.0, 0.0, 0.0, 12.0):
+    for count, speed_mps in ((1, 10.0), (1, 11.0), (2, 0.0), (2, 0.0), (3, 12.0)):
         driven.say(speed_mps)
+        until(lambda count=count: len(told) >= count)
     assert told == [Motion.MOVING, Motion.PARKED, Motion.MOVING]
     vehicle.move(5.0)
     assert told[3:] == [Motion.MOVING], "changes of the vehicle are told, too"
