@@ -15,7 +15,7 @@ from ..errors import SourceUnavailable
 from .address import Address, address_of
 from .gpsd_reports import GpsdReading, Lines, report_of
 from .links import Link, Unwanted, said_of, tcp
-from .live import LiveSource
+from .live import ByteSource
 from .wake import Wake, ready
 
 __all__ = ["GpsdSource", "open_gpsd"]
@@ -26,7 +26,7 @@ _ANSWER_S: Final = 5.0
 _BEFORE_MAX: Final = 256 * 1024
 
 
-class GpsdSource(LiveSource):
+class GpsdSource(ByteSource):
     """Positions from a gpsd; ``device`` names the only receiver to listen to."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = _PORT, *, device: str | None = None) -> None:

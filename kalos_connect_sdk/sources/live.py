@@ -11,14 +11,14 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 from ..errors import SourceError, SourceUnavailable
 from ..model.position import Position
 from .links import Link, Unwanted, said_of
 from .wake import Wake, ready
 
-__all__ = ["LiveSource", "Reading"]
+__all__ = ["ByteSource", "Connection", "LiveSource", "Reading"]
 
 _SETTLED_S: Final = 0.25
 """After the last word about an epoch it is over, although the next has not begun."""
@@ -26,6 +26,20 @@ _SILENCE_S: Final = 10.0
 _FIRST_PAUSE_S: Final = 0.25
 _LONGEST_PAUSE_S: Final = 10.0
 _WAITED_S: Final = 2.0
+
+
+class Connection(Protocol):
+    """What a source reads from until it is lost."""
+
+    opened_s: float
+
+    def drain(self) -> None:
+        """Forget what has arrived so far: it is from before anybody wanted it. Raises ``OSError``."""
+
+    def close(self) -> None: ...
+
+
+_C = TypeVar("_C", bound=Connection)
 
 
 class Reading(Protocol):
@@ -52,7 +66,7 @@ class Reading(Protocol):
         """What to say when nothing was understood for a while."""
 
 
-class LiveSource(ABC):
+class LiveSource(ABC, Generic[_C]):
     """A connection that is made anew. One iteration at a time; ``close()`` ends it and all later ones.
 
     ``what`` names the other end for people. Raises :class:`SourceUnavailable` when it cannot be reached at first.
@@ -69,7 +83,7 @@ class LiveSource(ABC):
         self._numbers = 0
         self._trouble: str | None = None
         self._last: Position | None = None
-        self._kept: Link | None = self._first()
+        self._kept: _C | None = self._first()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {'closed' if self._closed else 'open'}>"
@@ -77,7 +91,7 @@ class LiveSource(ABC):
     def __iter__(self) -> Iterator[Position]:
         """Positions as they come, until :meth:`close`. Raises :class:`SourceError` while another iteration runs."""
         wake = self._begin()
-        link: Link | None = None
+        link: _C | None = None
         pause_s = 0.0
         try:
             link = self._fresh()
@@ -126,16 +140,16 @@ class LiveSource(ABC):
         return unsubscribe
 
     @abstractmethod
-    def _connect(self, wake: Wake) -> Link:
+    def _connect(self, wake: Wake) -> _C:
         """A new connection. Raises :class:`SourceUnavailable`, and :class:`Unwanted` once ``wake`` is set."""
 
     @abstractmethod
-    def _reading(self, link: Link) -> Reading:
-        """Begin to read ``link``. Raises ``OSError``."""
+    def _read(self, link: _C, wake: Wake) -> Iterator[Position]:
+        """Positions until the connection ends or ``wake`` is set. Raises ``OSError``."""
 
     # -- one iteration ---------------------------------------------------------------------------
 
-    def _first(self) -> Link:
+    def _first(self) -> _C:
         wake = Wake()
         try:
             return self._connect(wake)
@@ -156,7 +170,7 @@ class LiveSource(ABC):
             self._wake = None
         wake.close()
 
-    def _fresh(self) -> Link | None:
+    def _fresh(self) -> _C | None:
         """The connection made at first, without what has waited in it since."""
         with self._lock:
             link, self._kept = self._kept, None
@@ -167,7 +181,7 @@ class LiveSource(ABC):
                 pass  # reading it will say so
         return link
 
-    def _again(self, wake: Wake, pause_s: float) -> Link | None:
+    def _again(self, wake: Wake, pause_s: float) -> _C | None:
         if wake.wait(pause_s):
             return None
         try:
@@ -179,7 +193,7 @@ class LiveSource(ABC):
         self._tell(problem)
         return None
 
-    def _positions(self, link: Link, wake: Wake) -> Iterator[Position]:
+    def _positions(self, link: _C, wake: Wake) -> Iterator[Position]:
         """Until the connection is lost or the source closed."""
         problem = None
         try:
@@ -192,6 +206,23 @@ class LiveSource(ABC):
             problem = f"the connection to {self._what} was lost: {said_of(error)}"
         if problem is not None and not wake.is_set():
             self._tell(problem)
+
+    def _tell(self, trouble: str | None) -> None:
+        with self._lock:
+            if trouble == self._trouble or self._closed:
+                return
+            self._trouble = trouble
+            watchers = list(self._watchers.values())
+        for callback in watchers:
+            callback(trouble)
+
+
+class ByteSource(LiveSource[Link]):
+    """A live source whose other end talks in bytes."""
+
+    @abstractmethod
+    def _reading(self, link: Link) -> Reading:
+        """Begin to read ``link``. Raises ``OSError``."""
 
     def _read(self, link: Link, wake: Wake) -> Iterator[Position]:
         reading = self._reading(link)
@@ -217,12 +248,3 @@ class LiveSource(ABC):
             elif time.monotonic() - heard_s >= _SILENCE_S:
                 heard_s = time.monotonic()
                 self._tell(reading.silence())
-
-    def _tell(self, trouble: str | None) -> None:
-        with self._lock:
-            if trouble == self._trouble or self._closed:
-                return
-            self._trouble = trouble
-            watchers = list(self._watchers.values())
-        for callback in watchers:
-            callback(trouble)

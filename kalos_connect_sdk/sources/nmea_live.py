@@ -16,7 +16,7 @@ from ..model.position import Position
 from .address import address_of, malformed, options_of
 from .assemble import Assembler
 from .links import Link, listening, tcp, unreachable
-from .live import LiveSource
+from .live import ByteSource
 from .nmea import Sentences
 from .wake import Wake
 
@@ -72,7 +72,7 @@ class NmeaReading:
             yield position
 
 
-class NmeaStream(LiveSource):
+class NmeaStream(ByteSource):
     """Sentences from ``connect``, which makes a new :class:`Link` each time."""
 
     def __init__(self, what: str, connect: Callable[[Wake], Link]) -> None:
