@@ -36,10 +36,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """``KALOS_ONCE=1/3``: of the tests marked `once`, the part of the first of three interpreters. A test's name decides,
-    so that a repetition of a few finds the same ones."""
+    so that a repetition of a few finds the same ones. Those marked `first` are all the first one's."""
     part, _, parts = os.environ.get("KALOS_ONCE", "1/1").partition("/")
 
     def ours(item: pytest.Item) -> bool:
+        if item.get_closest_marker("first") is not None:
+            return part == "1"
         name = item.nodeid.partition("[")[0]
         return item.get_closest_marker("once") is None or zlib.adler32(name.encode()) % int(parts) == int(part) - 1
 

@@ -27,7 +27,9 @@ suite() { # interpreter, its number, how many there are
   local venv="$venvs/test-$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
   "$1" -m venv --clear "$venv"
   pip "$venv/bin/python" install 'pip>=25.1'
-  pip "$venv/bin/python" install --group test "dist/$(ls dist)[demo]"
+  local groups=(--group test)
+  [ "$2" = 1 ] && groups+=(--group first)
+  pip "$venv/bin/python" install "${groups[@]}" "dist/$(ls dist)[demo,geoclue]"
   echo "== $("$venv/bin/python" --version), the built wheel, part $2 of $3 of what runs once"
   export COVERAGE_FILE="$PWD/$venv/.coverage" KALOS_ONCE="$2/$3"
   rm -f "$COVERAGE_FILE" "$COVERAGE_FILE".*

@@ -1,4 +1,5 @@
-"""Where positions come from: receivers and daemons, recordings, and positions an app pushes.
+"""Where positions come from: receivers and daemons, recordings, and positions an app pushes. And what the vehicle and
+the system say besides: parked or not, allowed or not.
 
 :func:`open_source` turns a URL or a path into a :class:`LocationSource`; it is what ``Connect.drive`` and the
 command line call. Each kind of URL has one row in a table and is imported when it is first asked for.
@@ -15,13 +16,37 @@ from ..errors import SourceUnavailable, quiet
 from ..ports import LocationSource
 
 if TYPE_CHECKING:
+    from .geoclue import GeoClueSource
+    from .geoclue_permission import GeoClueOsPermission
     from .gpsd import GpsdSource
     from .gpx import GpxSource
+    from .kuksa import KuksaSource
+    from .kuksa_vehicle import KuksaVehicle
     from .nmea import NmeaSource
+    from .os_permission import PushedOsPermission
+    from .portal import PortalSource
+    from .portal_permission import PortalOsPermission
     from .push import PushSource
     from .speed import SpeedFallback
+    from .vehicle import PushedVehicle
 
-__all__ = ["GpsdSource", "GpxSource", "NmeaSource", "PushSource", "SpeedFallback", "open_source", "source_of"]
+__all__ = [
+    "GeoClueOsPermission",
+    "GeoClueSource",
+    "GpsdSource",
+    "GpxSource",
+    "KuksaSource",
+    "KuksaVehicle",
+    "NmeaSource",
+    "PortalOsPermission",
+    "PortalSource",
+    "PushSource",
+    "PushedOsPermission",
+    "PushedVehicle",
+    "SpeedFallback",
+    "open_source",
+    "source_of",
+]
 
 
 class _Kind(NamedTuple):
@@ -40,7 +65,12 @@ _KINDS: Final = {
     "serial": _Kind("nmea_live", "open_serial", "serial:DEVICE[?baud=RATE]"),
     "nmea+tcp": _Kind("nmea_live", "open_tcp", "nmea+tcp://HOST:PORT"),
     "nmea+udp": _Kind("nmea_live", "open_udp", "nmea+udp://ADDRESS:PORT"),
+    "geoclue": _Kind("geoclue", "open_geoclue", "geoclue:[?accuracy=LEVEL]"),
+    "portal": _Kind("portal", "open_portal", "portal:[?accuracy=LEVEL]"),
+    "kuksa": _Kind("kuksa", "open_kuksa", "kuksa://HOST[:PORT][?token_file=FILE&ca_file=FILE]"),
 }
+_EXTRAS: Final = {"jeepney": "geoclue", "grpc": "kuksa", "kuksa": "kuksa"}
+"""What brings a library that only some sources need."""
 _SUFFIXES: Final = {".gpx": "gpx", ".nmea": "nmea", ".nma": "nmea", ".log": "nmea"}
 
 
@@ -58,8 +88,7 @@ def open_source(url: str | os.PathLike[str], *, speed: float | None = None) -> L
         # R10: what was given is not repeated; it may be a coordinate typed into the wrong place.
         known = ", ".join(each.form for each in _KINDS.values())
         raise SourceUnavailable(f"there is no such kind of source; known are {known}")
-    opener = getattr(importlib.import_module(f".{kind.module}", __name__), kind.opener)
-    source: LocationSource = opener(rest, speed=speed)
+    source: LocationSource = _imported(kind.module, kind.opener)(rest, speed=speed)
     return source
 
 
@@ -80,11 +109,30 @@ def _split(url: str | os.PathLike[str]) -> tuple[str, str]:
     return _SUFFIXES.get(PurePath(path).suffix.lower(), "") if ":" not in path or os.path.exists(path) else "", path
 
 
+def _imported(module: str, name: str) -> Any:
+    """``name`` of a module of ours. Raises :class:`SourceUnavailable` when an extra is not installed."""
+    try:
+        return getattr(importlib.import_module(f".{module}", __name__), name)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+    raise SourceUnavailable(f"this needs an extra: pip install 'kalos-connect-sdk[{extra}]'")
+
+
 _HOMES: Final = {
+    "GeoClueOsPermission": "geoclue_permission",
+    "GeoClueSource": "geoclue",
     "GpsdSource": "gpsd",
     "GpxSource": "gpx",
+    "KuksaSource": "kuksa",
+    "KuksaVehicle": "kuksa_vehicle",
     "NmeaSource": "nmea",
+    "PortalOsPermission": "portal_permission",
+    "PortalSource": "portal",
     "PushSource": "push",
+    "PushedOsPermission": "os_permission",
+    "PushedVehicle": "vehicle",
     "SpeedFallback": "speed",
 }
 
@@ -92,6 +140,6 @@ _HOMES: Final = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    value = _imported(_HOMES[name], name)
     globals()[name] = value
     return value

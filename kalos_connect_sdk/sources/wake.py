@@ -32,9 +32,9 @@ class Wake:
     def set(self) -> None:
         """From any thread, any number of times, also after :meth:`close`."""
         with self._lock:
-            if not self._set and not self._over:
+            first, self._set = not self._set, True  # before the byte: who wakes up looks at it
+            if first and not self._over:
                 self._mouth.send(b"\0")
-            self._set = True
 
     def wait(self, timeout_s: float) -> bool:
         """True once it is set."""
