@@ -58,8 +58,8 @@ class _Session:
         body = (self._path, "", {"handle_token": ("s", token)})
         try:
             self.bus.call(new_method_call(_PORTAL, "Start", "osa{sv}", body))
-        except Refused:  # a lockdown: nobody is asked
-            return "the portal does not allow location here; the system's administrator has switched it off"
+        except Refused as error:
+            return _refusal(error)
         deadline = time.monotonic() + _PERSON_S
         while (signal := self.bus.signal(max(0.0, deadline - time.monotonic()))) is not None:
             if _is(signal, self._owner, request, "Response"):
@@ -102,8 +102,8 @@ class PortalSource(LiveSource[_Session]):
     def _connect(self, wake: Wake) -> _Session:
         try:
             return _Session(wake, self._level)
-        except Refused:
-            problem = "there is no location portal on the session bus; install and start xdg-desktop-portal"
+        except Refused as error:
+            problem = _refusal(error)
         except OSError as error:
             problem = f"the session bus cannot be reached: {said_of(error)}; run inside a desktop session"
         raise SourceUnavailable(problem)
@@ -143,6 +143,12 @@ def _meaning(response: int) -> str | None:
     if response == _DENIED:
         return "the person does not allow location for this app; it can be changed in the desktop's privacy settings"
     return "the portal could not start; check that GeoClue runs and that location is switched on"
+
+
+def _refusal(error: Refused) -> str:
+    if error.name == "org.freedesktop.portal.Error.NotAllowed":  # a lockdown: nobody is asked
+        return "the portal does not allow location here: the system's administrator has switched it off"
+    return "there is no location portal on the session bus; install and start xdg-desktop-portal"
 
 
 def _token() -> str:

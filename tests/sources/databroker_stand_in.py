@@ -2,7 +2,7 @@
 on a VSS tree. It refuses like the real one: unknown paths, tokens that are none, signals out of a token's scope; a
 subscription to what a token may not read is silent. NOT the real broker.
 
-    python databroker_stand_in.py PORT TREE.json [TOKENS.json]
+    python databroker_stand_in.py PORT TREE.json [TOKENS.json [KEY_AND_CHAIN.pem]]
 
 TOKENS.json maps a token to the list of branches it may read; it is read anew for every call.
 """
@@ -104,10 +104,16 @@ def readable(path: str, scopes: list[str] | None) -> bool:
     return scopes is None or any(path == scope or path.startswith(f"{scope}.") for scope in scopes)
 
 
-def main(port: str, tree: str, tokens: str | None = None) -> None:
+def main(port: str, tree: str, tokens: str = "", tls: str = "") -> None:
     server = grpc.server(futures.ThreadPoolExecutor(16))
     val_pb2_grpc.add_VALServicer_to_server(Databroker(Path(tree), Path(tokens) if tokens else None), server)
-    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    if tls:
+        pem = Path(tls).read_bytes()
+        chain = pem.index(b"-----BEGIN CERTIFICATE-----")
+        credentials = grpc.ssl_server_credentials([(pem[:chain], pem[chain:])])
+        bound = server.add_secure_port(f"localhost:{port}", credentials)
+    else:
+        bound = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     print(f"ready {bound}", flush=True)
     server.wait_for_termination()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,10 +14,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jeepney import DBusAddress, HeaderFields, MessageType, new_error, new_method_call, new_method_return, new_signal
+from jeepney import (
+    DBusAddress,
+    HeaderFields,
+    MessageType,
+    Properties,
+    new_error,
+    new_method_call,
+    new_method_return,
+    new_signal,
+)
 from jeepney.bus_messages import message_bus
 from jeepney.io.blocking import DBusConnection, prep_socket
-from jeepney.wrappers import DBusErrorResponse, unwrap_msg
+from jeepney.wrappers import unwrap_msg
 
 from kalos_connect_sdk.cli.car import Fix, sentences
 
@@ -59,7 +69,7 @@ class PrivateBus:
         self._process = subprocess.Popen(
             ["dbus-daemon", f"--config-file={self._config}", "--nofork", "--nosyslog"], stderr=subprocess.DEVNULL
         )
-        until(self.path.exists, "the bus")
+        self.connect().close()  # its socket is there before it listens
 
     def stop(self) -> None:
         if self._process is not None:
@@ -87,9 +97,8 @@ class PrivateBus:
 class Served(threading.Thread):
     """An object on the bus, served from a thread: ``answers`` per member, and properties."""
 
-    def __init__(self, bus: PrivateBus, path: str, name: str | None = None) -> None:
+    def __init__(self, bus: PrivateBus, name: str | None = None) -> None:
         super().__init__(daemon=True)
-        self._path = path
         self._connection = bus.connect()
         if name is not None:
             unwrap_msg(self._connection.send_and_get_reply(message_bus.RequestName(name), timeout=10))
@@ -145,7 +154,7 @@ class Agent(Served):
     INTERFACE = "org.freedesktop.GeoClue2.Agent"
 
     def __init__(self, bus: PrivateBus, level: int = 8) -> None:
-        super().__init__(bus, "/org/freedesktop/GeoClue2/Agent")
+        super().__init__(bus)
         self.level = level
         self.start()
         manager = DBusAddress(
@@ -161,46 +170,67 @@ class Agent(Served):
 
     def switch(self, level: int) -> None:
         self.level = level
-        emitter = DBusAddress(self._path, interface="org.freedesktop.DBus.Properties")
+        emitter = DBusAddress("/org/freedesktop/GeoClue2/Agent", interface="org.freedesktop.DBus.Properties")
         changed = (self.INTERFACE, {"MaxAccuracyLevel": ("u", level)}, [])
         self.send(new_signal(emitter, "PropertiesChanged", "sa{sv}as", changed))
 
 
-class Feed(threading.Thread):
-    """What a receiver says, on a Unix socket: where it is now, ten times a second, going north. Latitude 0 is no fix."""
+class Feed:
+    """What a receiver says, on a Unix socket: everything to everybody who is connected."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(daemon=True)
-        self.latitude, self.longitude = 60.17, 24.94
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(str(path))
         self._server.listen(5)
+        self._lock = threading.Lock()
+        self._peers: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def send(self, data: bytes) -> None:
+        with self._lock:
+            for peer in list(self._peers):
+                try:
+                    peer.sendall(data)
+                except OSError:
+                    self._peers.remove(peer)
+
+    def stop(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._thread.join(10)
+        self._server.close()
+        for peer in self._peers:
+            peer.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                peer, _ = self._server.accept()
+            except OSError:
+                return
+            with self._lock:
+                self._peers.append(peer)
+
+
+class Moving(threading.Thread):
+    """A receiver on its way north: where it is now, ten times a second."""
+
+    def __init__(self, feed: Feed) -> None:
+        super().__init__(daemon=True)
+        self._feed = feed
         self._over = threading.Event()
         self.start()
 
     def run(self) -> None:
-        while not self._over.is_set():
-            try:
-                client, _ = self._server.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+        latitude = 60.17
+        while not self._over.wait(0.1):
+            latitude += 0.0001
+            for sentence in sentences([Fix(0, latitude, 24.94, 10.0, 0.0)], datetime.now(UTC)):
+                self._feed.send(sentence.encode() + b"\r\n")
 
     def stop(self) -> None:
         self._over.set()
-        self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client:
-            try:
-                while not self._over.wait(0.1):
-                    self.latitude += 0.0001
-                    fix = Fix(0, self.latitude, self.longitude, 10.0, 0.0)
-                    for sentence in sentences([fix], datetime.now(UTC)):
-                        client.sendall(sentence.encode() + b"\r\n")
-            except OSError:
-                return
+        self.join(10)
 
 
 class GeoClue:
@@ -240,6 +270,136 @@ class GeoClue:
             self._process = None
 
 
+class Backend(Served):
+    """A desktop's part of the portal: the question to the person, and the administrator's lockdown."""
+
+    NAME = "org.freedesktop.impl.portal.desktop.kalostest"
+
+    def __init__(self, bus: PrivateBus) -> None:
+        super().__init__(bus, self.NAME)
+        self.answer: int | None = 0
+        """0 grants, 1 denies; None: the person is still thinking."""
+        self.locked = False
+        self.start()
+
+    def properties(self, interface: str) -> dict[str, tuple[str, Any]]:
+        return {"disable-location": ("b", self.locked)} if interface.endswith("Lockdown") else {}
+
+    def called(self, member: str, body: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]] | None:
+        return ("ua{sv}", (self.answer, {})) if member == "AccessDialog" and self.answer is not None else None
+
+
+class Portal:
+    """The real portal and its permission store, on a session bus of their own."""
+
+    def __init__(self, folder: Path, system: PrivateBus) -> None:
+        self.bus = PrivateBus(folder, "session")
+        (folder / "portals").mkdir()
+        (folder / "portals" / "kalostest.portal").write_text(
+            f"[portal]\nDBusName={Backend.NAME}\nUseIn=kalostest\n"
+            "Interfaces=org.freedesktop.impl.portal.Access;org.freedesktop.impl.portal.Lockdown;\n"
+        )
+        self._environment = {
+            **os.environ,
+            "DBUS_SESSION_BUS_ADDRESS": self.bus.address,
+            "DBUS_SYSTEM_BUS_ADDRESS": system.address,
+            "XDG_DESKTOP_PORTAL_DIR": str(folder / "portals"),
+            "XDG_CURRENT_DESKTOP": "kalostest",
+            "XDG_DATA_HOME": str(folder / "data"),
+            "GSETTINGS_BACKEND": "memory",
+        }
+        self._store = self._run(STORE, "org.freedesktop.impl.portal.PermissionStore")
+        self.person = Backend(self.bus)
+        self._portal = self._run(PORTAL, "org.freedesktop.portal.Desktop")
+        until(self._offers_location, "the portal's location")
+
+    def restart(self) -> None:
+        end(self._portal)
+        self._portal = self._run(PORTAL, "org.freedesktop.portal.Desktop")
+        until(self._offers_location, "the portal's location")
+
+    def _offers_location(self) -> bool:
+        where = DBusAddress(
+            "/org/freedesktop/portal/desktop", "org.freedesktop.portal.Desktop", "org.freedesktop.portal.Location"
+        )
+        connection = self.bus.connect()
+        reply = connection.send_and_get_reply(Properties(where).get("version"), timeout=10)
+        connection.close()
+        return reply.header.message_type is MessageType.method_return
+
+    def kill_store(self) -> None:
+        self._store.kill()
+        self._store.wait(10)
+
+    def start_store(self) -> None:
+        self._store = self._run(STORE, "org.freedesktop.impl.portal.PermissionStore")
+
+    def settings(self, app_id: str, *answer: str) -> None:
+        """What the desktop's privacy settings write."""
+        name = "org.freedesktop.impl.portal.PermissionStore"
+        store = DBusAddress("/org/freedesktop/impl/portal/PermissionStore", name, name)
+        connection = self.bus.connect()
+        body = ("location", True, "location", app_id, list(answer))
+        unwrap_msg(connection.send_and_get_reply(new_method_call(store, "SetPermission", "sbssas", body), timeout=10))
+        connection.close()
+
+    def stop(self) -> None:
+        end(self._portal)
+        self.person.stop()
+        end(self._store)
+        self.bus.stop()
+
+    def _run(self, program: Path, name: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [str(program)], env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        until(lambda: self.bus.owned(name) or process.poll() is not None, f"{program.name} on its bus")
+        assert process.poll() is None
+        return process
+
+
+class Desktop:
+    """Started as far as a test wants it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.bus = PrivateBus(folder, "system")
+        self.feed = Feed(folder / "nmea.sock")
+        self.agents: list[Agent] = []
+        self.geoclue: GeoClue | None = None
+        self.portal: Portal | None = None
+
+    def run(self, *, level: int | None = 8, refused: str | None = None) -> Agent | None:
+        """GeoClue, and an agent that allows at most ``level``; None for no agent."""
+        self.geoclue = GeoClue(self.bus, self.folder / "nmea.sock", refused)
+        return self.agent(level) if level is not None else None
+
+    def agent(self, level: int = 8) -> Agent:
+        self.agents.append(Agent(self.bus, level))
+        return self.agents[-1]
+
+    def run_portal(self) -> Portal:
+        self.portal = Portal(self.folder, self.bus)
+        return self.portal
+
+    def stop(self) -> None:
+        if self.portal is not None:
+            self.portal.stop()
+        for agent in self.agents:
+            agent.stop()
+        if self.geoclue is not None:
+            self.geoclue.stop()
+        self.feed.stop()
+        self.bus.stop()
+
+
+def missing() -> str | None:
+    """What is not installed here."""
+    if not shutil.which("dbus-daemon"):
+        return "dbus-daemon"
+    return next((path.name for path in (GEOCLUE, PORTAL, STORE) if not path.exists()), None)
+
+
 def end(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
     try:
@@ -247,8 +407,3 @@ def end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(10)
-
-
-__all__ = [
-    "Agent", "DBusErrorResponse", "Feed", "GEOCLUE", "GeoClue", "PORTAL", "PrivateBus", "STORE", "Served", "end", "until",
-]  # fmt: skip

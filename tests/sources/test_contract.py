@@ -8,9 +8,12 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import vehicle_bench
+from desktop_bench import Desktop, missing
 from receivers import START, STEP, Bench, Gpsd, Reader, TcpServer, Ticker, Tty, bench, epoch, free_port, number_of
 
 from kalos_connect_sdk import Datum, InvalidPosition, LocationSource, Position, SourceError, SourceUnavailable
@@ -118,15 +121,48 @@ def _async_push(bench: Bench, tmp_path: Path) -> Opened:
     )
 
 
+def _desktop(bench: Bench, tmp_path: Path) -> Any:
+    """A private desktop with the real GeoClue and the real portal."""
+    if absent := missing():
+        pytest.skip(f"{absent} is not installed")
+    environment = pytest.MonkeyPatch()
+    bench.keep(SimpleNamespace(close=environment.undo))
+    desktop = bench.keep(Desktop(tmp_path))
+    desktop.run()
+    environment.setenv("DBUS_SYSTEM_BUS_ADDRESS", desktop.bus.address)
+    environment.setenv("DBUS_SESSION_BUS_ADDRESS", desktop.run_portal().bus.address)
+    return desktop
+
+
+def _geoclue(bench: Bench, tmp_path: Path) -> Opened:
+    desktop = _desktop(bench, tmp_path)
+    return open_source("geoclue:"), bench.keep(Ticker(desktop.feed.send))
+
+
+def _portal(bench: Bench, tmp_path: Path) -> Opened:
+    desktop = _desktop(bench, tmp_path)
+    return open_source("portal:"), bench.keep(Ticker(desktop.feed.send))
+
+
+def _kuksa(bench: Bench, tmp_path: Path) -> Opened:
+    broker = bench.keep(vehicle_bench.databroker())
+    numbers = iter(range(10_000))
+    return open_source(f"kuksa://127.0.0.1:{broker.port}"), bench.keep(
+        Ticker(lambda _: broker.drive_north(60 + next(numbers) * STEP))
+    )
+
+
 SOURCES: dict[str, Callable[[Bench, Path], Opened]] = {
     "gpx": _gpx, "nmea": _nmea, "nmea+tcp": _tcp, "nmea+udp": _udp, "serial": _serial, "gpsd": _gpsd,
-    "gpsd-device": _gpsd_device, "push": _push, "async-push": _async_push,
+    "gpsd-device": _gpsd_device, "push": _push, "async-push": _async_push, "geoclue": _geoclue, "portal": _portal, "kuksa": _kuksa,
 }  # fmt: skip
 RECORDINGS = {"gpx", "nmea"}
 PUSHED = {"push", "async-push"}
+DATED_ELSEWHERE = {"geoclue", "portal", "kuksa"}
+"""By a daemon: GeoClue puts its own day to a time, a vehicle says what is so now."""
 
 
-@pytest.fixture(params=SOURCES)
+@pytest.fixture(params=[pytest.param(kind, marks=[pytest.mark.once] * (kind in DATED_ELSEWHERE)) for kind in SOURCES])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -150,15 +186,21 @@ def test_positions_come_in_order_once_an_epoch_with_datum_time_and_accuracy(open
     reader = Reader(source)
     receiver.start()
     got = [reader.next() for _ in range(5)]
-    numbers = [number_of(one) for one in got]
+    numbers = [number_of(one, dated=kind not in DATED_ELSEWHERE) for one in got]
     assert numbers == sorted(set(numbers)), "each epoch once, in order"
     for one in got:
         assert one.datum is Datum.WGS84 and one.time is not None and not one.time_implied
         assert one.time.utcoffset() == timedelta(0)
         if kind != "gpx":
             assert one.speed_mps == pytest.approx(10.0, abs=0.01)
-    # 68 %: 0.8 of HDOP are 4 m; gpsd says 19 m of 95 % for each unit of HDOP, and divides none
-    expected = {"gpx": None, "gpsd": 0.8 * 19 / 1.96, "gpsd-device": 0.8 * 19 / 1.96}.get(kind, 4.0)
+    # 68 %: 0.8 of HDOP are 4 m; gpsd says 19 m of 95 % for each unit of HDOP, and divides none; GeoClue says 0 of it
+    expected = {
+        "gpx": None,
+        "gpsd": 0.8 * 19 / 1.96,
+        "gpsd-device": 0.8 * 19 / 1.96,
+        "geoclue": None,
+        "portal": None,
+    }.get(kind, 4.0)
     assert got[-1].accuracy_m == (pytest.approx(expected) if expected else None)
 
 
@@ -191,7 +233,8 @@ def test_who_leaves_may_come_back(opened: Opened, kind: str) -> None:
     if kind in RECORDINGS:
         assert again.time == first.time, "from the start"
     else:
-        assert number_of(again) > number_of(first), "where it is now"
+        dated = kind not in DATED_ELSEWHERE
+        assert number_of(again, dated=dated) > number_of(first, dated=dated), "where it is now"
 
 
 def test_one_reader_at_a_time_of_a_receiver(opened: Opened, kind: str) -> None:
@@ -203,7 +246,7 @@ def test_one_reader_at_a_time_of_a_receiver(opened: Opened, kind: str) -> None:
     next(iterator)
     with pytest.raises(SourceError, match="once at a time"):
         next(iter(source))
-    assert number_of(next(iterator)) > 0, "the first is not disturbed"
+    assert number_of(next(iterator), dated=kind not in DATED_ELSEWHERE) > 0, "the first is not disturbed"
 
 
 def test_r10_its_repr_holds_no_coordinate(opened: Opened) -> None:

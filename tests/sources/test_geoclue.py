@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import socket
 import threading
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from desktop_bench import DEADLINE_S, Desktop, Moving, missing, until
 
 from kalos_connect_sdk import (
     ConsentLost,
@@ -27,47 +27,20 @@ from kalos_connect_sdk import (
     SourceUnavailable,
     Status,
 )
-from kalos_connect_sdk.sources import open_source
-
-from .desktop_bench import DEADLINE_S, GEOCLUE, Agent, Feed, GeoClue, PrivateBus, until
+from kalos_connect_sdk.sources import bus, geoclue, open_source
 
 pytestmark = pytest.mark.once
 
 
-class Desktop:
-    """Started as far as a test wants it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.bus = PrivateBus(folder, "system")
-        self.feed = Feed(folder / "nmea.sock")
-        self._socket = folder / "nmea.sock"
-        self.agents: list[Agent] = []
-        self.geoclue: GeoClue | None = None
-
-    def run(self, *, level: int | None = 8, refused: str | None = None) -> Agent | None:
-        self.geoclue = GeoClue(self.bus, self._socket, refused)
-        return self.agent(level) if level is not None else None
-
-    def agent(self, level: int = 8) -> Agent:
-        self.agents.append(Agent(self.bus, level))
-        return self.agents[-1]
-
-    def stop(self) -> None:
-        for agent in self.agents:
-            agent.stop()
-        if self.geoclue is not None:
-            self.geoclue.stop()
-        self.feed.stop()
-        self.bus.stop()
-
-
 @pytest.fixture
 def desktop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desktop]:
-    if not GEOCLUE.exists() or not shutil.which("dbus-daemon"):
-        pytest.skip("GeoClue or dbus-daemon is not installed")
+    if absent := missing():
+        pytest.skip(f"{absent} is not installed")
     started = Desktop(tmp_path)
+    receiver = Moving(started.feed)
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", started.bus.address)
     yield started
+    receiver.stop()
     started.stop()
 
 
@@ -160,8 +133,9 @@ def test_r1_without_geoclue_nothing_is_known(desktop, permission):
     assert told.wait_for(OsAnswer.GRANTED, DEADLINE_S), "it is found once it runs"
 
 
-def test_without_an_agent_nobody_hangs(desktop, permission):
+def test_without_an_agent_nobody_hangs(desktop, permission, monkeypatch):
     """GeoClue answers nobody before there is an agent."""
+    monkeypatch.setattr(geoclue, "_AGENT_S", 1.0)
     desktop.run(level=None)
     told = permission()
     began_s = time.monotonic()
@@ -177,6 +151,7 @@ def test_without_an_agent_nobody_hangs(desktop, permission):
 
 
 def test_a_bus_that_takes_the_call_and_says_nothing_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(bus, "_PATIENCE_S", 1.0)
     silent = socket.socket(socket.AF_UNIX)
     silent.bind(str(tmp_path / "silent"))
     silent.listen(4)
