@@ -19,7 +19,10 @@ from .screen import Meter, Screen
 
 __all__ = ["add", "run", "say"]
 
-_URLS = "gpsd://HOST, serial:DEVICE, nmea+tcp://HOST:PORT, nmea+udp://ADDRESS:PORT, gpx:FILE or nmea:FILE"
+_URLS = (
+    "gpsd://HOST, serial:DEVICE, nmea+tcp://HOST:PORT, nmea+udp://ADDRESS:PORT, geoclue:, portal:, kuksa://HOST:PORT,"
+    " gpx:FILE or nmea:FILE"
+)
 
 
 def add(commands: Commands, common: argparse.ArgumentParser) -> None:

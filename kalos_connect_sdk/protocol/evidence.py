@@ -14,6 +14,7 @@ from ..crypto.sign import verify
 from ..errors import KalosConnectError, StateError, VaultUnavailable
 from ..model.consent import Purpose
 from ..model.decision import Reason
+from ..model.vehicle import OsAnswer
 from ..storage.ledger import NoticeRow
 from .engine import Engine
 from .pseudonyms import record_id
@@ -105,7 +106,13 @@ def diagnose(engine: Engine) -> list[dict[str, Any]]:
     now = state.now()
     row("clock", now.trusted, "trusted" if now.trusted else "behind what is known to have passed", "set the clock")
     vehicle = engine.view.vehicle()
-    row("vehicle", vehicle is not None, motion(vehicle).value, "no vehicle signals: a driver-facing prompt is deferred")
+    problem = getattr(engine.parts.vehicle, "problem", None)
+    advice = problem or "no vehicle signals: a driver-facing prompt is deferred"
+    row("vehicle", vehicle is not None and problem is None, motion(vehicle).value, advice)
+    answer = engine.view.os()
+    if answer is not OsAnswer.NOT_CONFIGURED:
+        advice = getattr(engine.parts.os_permission, "problem", None) or "nothing is sent until the system says yes"
+        row("os permission", answer is OsAnswer.GRANTED, answer.value, advice)
     url = engine.parts.config.service_url
     row("service", bool(url), url or "not configured", "set service_url")
     for purpose in Purpose:

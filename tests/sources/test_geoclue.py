@@ -27,6 +27,8 @@ from kalos_connect_sdk import (
     SourceUnavailable,
     Status,
 )
+from kalos_connect_sdk.cli.exits import Exit
+from kalos_connect_sdk.cli.main import main
 from kalos_connect_sdk.sources import bus, geoclue, open_source
 
 pytestmark = pytest.mark.once
@@ -121,6 +123,9 @@ def test_r1_without_a_bus_nothing_is_known_and_the_error_says_what_to_do(desktop
     assert told.read() is OsAnswer.UNKNOWN
     connect = make(os_permission=told)
     assert connect.request_permission(user_action=True).reason is Reason.OS_UNKNOWN
+    [row] = [row for row in connect.doctor() if row["name"] == "os permission"]
+    assert (row["ok"], row["detail"]) == (False, "unknown") and "start dbus" in row["advice"]
+    assert main(["stream", "--from", "geoclue:"]) == Exit.USAGE
 
 
 def test_r1_without_geoclue_nothing_is_known(desktop, permission):

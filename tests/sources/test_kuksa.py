@@ -237,13 +237,15 @@ def test_r12_what_the_broker_kept_from_an_hour_ago_is_stale(broker, vehicle):
     assert motion(signals.read()) is Motion.UNKNOWN, "a clock that is ahead vouches for nothing"
 
 
-def test_r12_without_the_right_to_read_the_gear_it_is_never_parked(guarded, bench, tmp_path, vehicle):
+def test_r12_without_the_right_to_read_the_gear_it_is_never_parked(guarded, bench, tmp_path, vehicle, make):
     guarded.let({"ours": ["Vehicle.Speed"]})
     bench.keep(Driving(guarded))
     signals = vehicle(guarded, token_file=str(tmp_path / "token"))
     until(lambda: signals.read().speed_mps == 0.0)
     assert "SelectedGear may not be read with this token: it counts as unknown; get a token" in signals.problem
     assert signals.read().gear is None and motion(signals.read()) is Motion.IDLING
+    [row] = [row for row in make(vehicle=signals).doctor() if row["name"] == "vehicle"]
+    assert not row["ok"] and row["advice"] == signals.problem
     nobody = vehicle(guarded, wait_s=0.0)
     until(lambda: nobody.problem and "SelectedGear needs a valid token" in nobody.problem)
     assert motion(nobody.read()) is Motion.UNKNOWN
