@@ -162,7 +162,10 @@ DATED_ELSEWHERE = {"geoclue", "portal", "kuksa"}
 """By a daemon: GeoClue puts its own day to a time, a vehicle says what is so now."""
 
 
-@pytest.fixture(params=[pytest.param(kind, marks=[pytest.mark.once] * (kind in DATED_ELSEWHERE)) for kind in SOURCES])
+MARKS = {"geoclue": [pytest.mark.once], "portal": [pytest.mark.once], "kuksa": [pytest.mark.first]}
+
+
+@pytest.fixture(params=[pytest.param(kind, marks=MARKS.get(kind, ())) for kind in SOURCES])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -28,7 +28,7 @@ from kalos_connect_sdk.core.prompting import motion
 from kalos_connect_sdk.sources import open_source, vss
 
 __all__ = ["bench"]
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.first
 WHERE = "Vehicle.CurrentLocation"
 DRIVER = "Vehicle.Occupant.Row1.DriverSide.Identifier.Subject"
 
