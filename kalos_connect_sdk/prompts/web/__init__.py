@@ -11,9 +11,9 @@ from collections.abc import Callable
 from importlib.resources import files
 from typing import Final
 
-from ...errors import ConfigError
 from ...model.consent import Precision, PromptAnswer
 from ...ports import PromptRequest
+from ..policy import policy_code
 from ..words import words_for
 from .document import THEMES, duration_of, message, prompt_document
 from .server import Answer, Asked, Page, PageServer
@@ -62,7 +62,7 @@ class WebPrompter:
         self.driver_facing = driver_facing
         self._show = show or _open_browser
         self._theme = theme
-        self._code = None if policy_url is None else _qr_code(policy_url)
+        self._code = None if policy_url is None else str(policy_code(policy_url).svg_data_uri(scale=4))
         self._server = PageServer(assets("prompt.js"))
 
     def ask(self, request: PromptRequest) -> PromptAnswer:
@@ -151,14 +151,3 @@ class _Question:
 
 def _text(said: str) -> Answer:
     return Answer(said, "text/plain; charset=utf-8")
-
-
-def _qr_code(url: str) -> str:
-    missing = False
-    try:
-        import segno
-    except ImportError:
-        missing = True
-    if missing:
-        raise ConfigError("policy_url needs the extra: pip install 'kalos-connect-sdk[web]'")
-    return str(segno.make(url, error="m").svg_data_uri(scale=4))
