@@ -387,9 +387,9 @@ class Connect(OneProcess):
 
     def _find_prompter(self) -> Prompter | None:
         if self._prompter is None and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():
-            from .prompts.terminal import TerminalPrompter
+            from .prompts import terminal_prompter
 
-            self._prompter = TerminalPrompter()
+            self._prompter = terminal_prompter()
         return self._prompter
 
     def _after_fork(self) -> None:

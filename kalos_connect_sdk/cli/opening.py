@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ..config import Config
 from ..model.consent import PromptAnswer
 from ..ports import AssertedParked, Prompter
-from ..prompts.callback import CallbackPrompter
-from ..prompts.terminal import TerminalPrompter
+from ..prompts import CallbackPrompter, terminal_prompter
 from .exits import Usage
 from .settings import load
 
@@ -77,5 +76,5 @@ def prompter_for(answer: str | None, *, json: bool) -> Prompter | None:
         )
     shown = sys.stderr if json or not sys.stdout.isatty() else sys.stdout
     if sys.stdin is not None and sys.stdin.isatty() and shown.isatty():
-        return TerminalPrompter(stdout=shown)
+        return terminal_prompter(shown)
     return None

@@ -20,7 +20,7 @@ try:
 except ImportError:  # no POSIX terminal here: signals keep their meaning, nothing is flushed
     termios = None  # type: ignore[assignment]
 
-__all__ = ["Keyboard"]
+__all__ = ["Keyboard", "may_change"]
 
 _INTERRUPT: Final = b"\x03"
 _END_OF_INPUT: Final = b"\x04"
@@ -94,19 +94,23 @@ class Keyboard:
             os.close(write_end)
 
 
-def _take_interrupt(fd: int) -> list[Any] | None:
-    """Make Ctrl-C a character that ends a line; returns the mode to put back, or ``None`` if it was left alone.
+def may_change(fd: int) -> bool:
+    """Whether this process may change the mode of its terminal.
 
-    A process in the background may not change its terminal: it would be stopped. On a terminal that is not the
-    controlling one there is no such rule.
+    A process in the background may not: it would be stopped. On a terminal that is not the controlling one there is
+    no such rule.
     """
     if termios is None:
-        return None
+        return False
     try:
-        foreground = os.tcgetpgrp(fd) == os.getpgrp()
+        return os.tcgetpgrp(fd) == os.getpgrp()
     except OSError:
-        foreground = True
-    if not foreground:
+        return True
+
+
+def _take_interrupt(fd: int) -> list[Any] | None:
+    """Make Ctrl-C a character that ends a line; returns the mode to put back, or ``None`` if it was left alone."""
+    if not may_change(fd):
         return None
     try:
         before = termios.tcgetattr(fd)

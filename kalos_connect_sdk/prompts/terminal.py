@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, TextIO
 
 from ..model.consent import Duration, Precision, PromptAnswer
@@ -19,9 +21,11 @@ from .keyboard import Keyboard
 from .plain import columns, printable, wrapped
 from .words import Words, words_for
 
-__all__ = ["TerminalPrompter"]
+__all__ = ["Choose", "Page", "TerminalPrompter", "escapes_allowed", "is_tty"]
 
 _WIDEST: Final = 84
+Choose = Callable[[list[str]], int | None]
+"""Puts the ways to answer: index of the one chosen, their number for Don't allow, ``None`` for neither."""
 
 
 class TerminalPrompter:
@@ -36,25 +40,31 @@ class TerminalPrompter:
         self._stdin = stdin
         self._stdout = stdout
         self._plain = plain
-        self.driver_facing = not (_is_tty(stdin or sys.stdin) and _is_tty(stdout or sys.stdout))
+        self.driver_facing = not (is_tty(stdin or sys.stdin) and is_tty(stdout or sys.stdout))
 
     def ask(self, request: PromptRequest) -> PromptAnswer:
         """The person's answer; *dismiss* when the prompt was cancelled, timed out or the input ended."""
-        page = _Page(self._stdout or sys.stdout, request, plain=self._plain)
-        with Keyboard(self._stdin or sys.stdin, request.cancelled, request.deadline) as keyboard:
-            keyboard.forget_typed_ahead()  # R12
+        page = Page(self._stdout or sys.stdout, request, plain=self._plain)
+        with self._asking(page, request) as choose:
             page.notice()
-            answer = _converse(page, keyboard, request)
+            answer = _converse(page, choose, request)
         if answer is None:
-            page.say("\n" + page.words.closed)
+            page.closed()
             return PromptAnswer.dismiss()
         return answer
 
+    @contextmanager
+    def _asking(self, page: Page, request: PromptRequest) -> Iterator[Choose]:
+        """How this terminal lets a person choose."""
+        with Keyboard(self._stdin or sys.stdin, request.cancelled, request.deadline) as keyboard:
+            keyboard.forget_typed_ahead()  # R12
+            yield lambda ways: _choose(page, keyboard, ways)
 
-def _converse(page: _Page, keyboard: Keyboard, request: PromptRequest) -> PromptAnswer | None:
+
+def _converse(page: Page, choose: Choose, request: PromptRequest) -> PromptAnswer | None:
     """Both questions, or ``None`` when the prompt ended without an answer."""
     durations = request.durations or (Duration.THIS_DRIVE,)
-    chosen = _choose(page, keyboard, [page.allow(duration) for duration in durations])
+    chosen = choose([page.allow(duration) for duration in durations])
     if chosen is None:
         return None
     if chosen == len(durations):
@@ -62,7 +72,7 @@ def _converse(page: _Page, keyboard: Keyboard, request: PromptRequest) -> Prompt
     if request.precision is Precision.APPROXIMATE:  # an answer never exceeds what was asked (R15)
         return PromptAnswer.allow(durations[chosen], Precision.APPROXIMATE)
     page.say("\n" + page.words.exactness)
-    exactness = _choose(page, keyboard, [page.words.precise, page.words.approximate])
+    exactness = choose([page.words.precise, page.words.approximate])
     if exactness is None:
         return None
     if exactness == 2:
@@ -70,8 +80,7 @@ def _converse(page: _Page, keyboard: Keyboard, request: PromptRequest) -> Prompt
     return PromptAnswer.allow(durations[chosen], (Precision.PRECISE, Precision.APPROXIMATE)[exactness])
 
 
-def _choose(page: _Page, keyboard: Keyboard, ways: list[str]) -> int | None:
-    """Index of the way chosen, ``len(ways)`` for Don't allow, ``None`` for neither."""
+def _choose(page: Page, keyboard: Keyboard, ways: list[str]) -> int | None:
     page.choices(ways)
     question = page.words.choose.format(last=len(ways) + 1)
     page.write("\n" + question)
@@ -87,14 +96,14 @@ def _choose(page: _Page, keyboard: Keyboard, ways: list[str]) -> int | None:
     return None
 
 
-class _Page:
+class Page:
     """Everything that is written to the terminal."""
 
     def __init__(self, stream: TextIO, request: PromptRequest, *, plain: bool) -> None:
         self._stream = stream
         self._request = request
         self.words: Words = words_for(request.text.locale)
-        self._bold = not plain and _is_tty(stream) and not os.environ.get("NO_COLOR") and not _is_dumb()
+        self._bold = not plain and escapes_allowed(stream)
         self._width = _width_of(stream)
 
     def write(self, text: str) -> None:
@@ -107,7 +116,7 @@ class _Page:
     def notice(self) -> None:
         """Layer 1 verbatim, then what is asked for and who receives it (R14)."""
         request, text, words = self._request, self._request.text, self.words
-        self.say("\n" + self._strong(printable(text.title)) + "\n")
+        self.say("\n" + self._strong(wrapped(printable(text.title), self._width)) + "\n")
         for element in (text.who, text.what, text.why, text.how_to_stop):
             self.say(wrapped(printable(element), self._width, "  ", hanging="  "))
         facts = [(words.purpose, words.named(request.purpose))]
@@ -118,17 +127,25 @@ class _Page:
         label_width = max(columns(label) for label, _ in facts) + 2
         self.say("")
         for label, value in facts:
-            self.say(f"  {label}{' ' * (label_width - columns(label))}{printable(value)}")
+            fact = label + " " * (label_width - columns(label)) + printable(value)
+            self.say(wrapped(fact, self._width, "  ", hanging="  "))
         self.say("")
 
     def allow(self, duration: Duration) -> str:
         return f"{printable(self._request.text.allow)} ({self.words.duration(duration)})"
 
     def choices(self, ways: list[str]) -> None:
-        """One line each, all alike: no colour, no weight and no mark sets one above another (R12)."""
-        for number, way in enumerate([*ways, printable(self._request.text.deny)], start=1):
-            self.say(f"  {number}  {way}")
-        self.say(f"  m  {self.words.show_full}")
+        """All alike: no colour, no weight and no mark sets one above another (R12)."""
+        for way in self.offered(ways):
+            self.say(wrapped(way, self._width, "  ", hanging="   "))
+
+    def offered(self, ways: list[str]) -> list[str]:
+        """What can be chosen, each with the key that does: the ways, Don't allow, and the full text."""
+        keyed = [f"{number}  {way}" for number, way in enumerate([*ways, printable(self._request.text.deny)], start=1)]
+        return [*keyed, f"m  {self.words.show_full}"]
+
+    def closed(self) -> None:
+        self.say("\n" + wrapped(self.words.closed, self._width))
 
     def full_text(self) -> None:
         self.say("\n" + wrapped(printable(self._request.text.full, lines=True), self._width, "  ") + "\n")
@@ -137,20 +154,22 @@ class _Page:
         return f"\x1b[1m{text}\x1b[0m" if self._bold else text
 
 
-def _is_tty(stream: TextIO) -> bool:
+def is_tty(stream: TextIO) -> bool:
+    """Whether a terminal is behind ``stream``."""
     try:
         return stream.isatty()
     except ValueError:  # closed
         return False
 
 
-def _is_dumb() -> bool:
-    return os.environ.get("TERM", "") in ("", "dumb")
+def escapes_allowed(stream: TextIO) -> bool:
+    """Whether ``stream`` is a terminal that understands escape sequences and whose owner wants them."""
+    return is_tty(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") not in ("", "dumb")
 
 
 def _width_of(stream: TextIO) -> int | None:
     """Columns to wrap at, or ``None`` where the reader is no terminal of known width."""
-    if not _is_tty(stream):
+    if not is_tty(stream):
         return None
     try:
         width = os.get_terminal_size(stream.fileno()).columns

@@ -88,9 +88,10 @@ def session(folder: Path, *words: str, stdout: int | None = None) -> Iterator[Se
 
 def test_a_person_allows_at_the_terminal(tmp_path: Path) -> None:
     with session(tmp_path, "consent", "request") as person:
-        person.read_until("press Enter: ")
+        person.read_until("press Enter:")
         person.type("1\n")
-        person.read_until("press Enter: ", 2)
+        person.read_until("How exactly?")
+        person.read_until("  3  ", 2)
         person.type("1\n")
         assert person.code() == 0
         assert "Allowed: precise location" in person.screen
@@ -103,9 +104,10 @@ def test_a_person_allows_at_the_terminal(tmp_path: Path) -> None:
 
 def test_r12_ctrl_c_closes_the_question_and_grants_nothing(tmp_path: Path) -> None:
     with session(tmp_path, "consent", "request") as person:
-        person.read_until("press Enter: ")
+        person.read_until("press Enter:")
         person.type("1\n")
-        person.read_until("press Enter: ", 2)
+        person.read_until("How exactly?")
+        person.read_until("  3  ", 2)
         person.type("\x03")
         assert person.code() == 3
         assert "Traceback" not in person.screen
@@ -117,7 +119,7 @@ def test_r12_ctrl_c_closes_the_question_and_grants_nothing(tmp_path: Path) -> No
 def test_the_question_never_mixes_with_json(tmp_path: Path) -> None:
     with (tmp_path / "out.json").open("w+") as out:
         with session(tmp_path, "consent", "request", "--json", stdout=out.fileno()) as person:
-            person.read_until("press Enter: ")
+            person.read_until("press Enter:")
             person.type("4\n")
             assert person.code() == 3
         out.seek(0)
