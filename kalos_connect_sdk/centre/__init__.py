@@ -23,6 +23,7 @@ from ..model.rights import DeletionReason
 from ..prompts.catalogue import direction_of, labels
 from ..prompts.web import assets
 from ..prompts.web.server import Answer, Asked, Page, PageServer
+from ..prompts.words import words_for
 from .state import indicator, reading
 from .words import centre_words
 
@@ -45,6 +46,7 @@ class ConsentCentre:
         self._connect = connect
         self._locale = locale or connect.config.locale or "en"
         self._words = centre_words(self._locale)
+        self._names = words_for(self._locale)
         self._theme = theme
         script = ("text/javascript; charset=utf-8", (files(__package__) / "assets" / "centre.js").read_bytes())
         sheet = ("text/css; charset=utf-8", (files(__package__) / "assets" / "centre.css").read_bytes())
@@ -164,7 +166,9 @@ class ConsentCentre:
 
     def _present(self) -> dict[str, Any]:
         connect = self._connect
-        state: dict[str, Any] = indicator(connect.permission(), connect.sharing, self._words)
+        state: dict[str, Any] = indicator(
+            {purpose: connect.permission(purpose) for purpose in Purpose}, connect.sharing, self._words, self._names
+        )
         try:
             state["parked"] = connect.parked
         except StateError:  # it cannot be opened now: as if driving (R12), and stopping still works (R11)
@@ -180,7 +184,7 @@ class ConsentCentre:
             try:
                 report = self._connect.privacy.report()
                 receipts = [dict(receipt) for receipt in self._connect.receipts()]
-                found = reading(report.use, receipts, report.requests, report.made_at, self._words)
+                found = reading(report.use, receipts, report.requests, report.made_at, self._words, self._names)
             except KalosConnectError:
                 found = None
             self._read = (time.monotonic(), found)

@@ -5,12 +5,13 @@ While the vehicle is not known to be parked it holds the indicator and nothing t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from ..model.consent import Permission, PermissionState, Precision, Purpose
 from ..model.rights import HourOfUse, RequestKind, RequestStatus, RightsRequest
+from ..prompts.words import Words
 from .words import CentreWords
 
 __all__ = ["indicator", "reading", "strip"]
@@ -34,65 +35,90 @@ _KINDS: Final = {
     RequestKind.ACCESS: "access",
     RequestKind.EXPLANATION: "explanation",
 }
+_CONSENTS: Final = {
+    "dpv:ConsentGiven": "given",
+    "dpv:RenewedConsentGiven": "renewed",
+    "dpv:ConsentWithdrawn": "withdrawn",
+    "dpv:ConsentRevoked": "revoked",
+    "dpv:ConsentExpired": "expired",
+    "dpv:ConsentInvalidated": "invalidated",
+}
 
 
-def indicator(present: Permission, sharing: bool, words: CentreWords) -> dict[str, Any]:
-    """On or off, in a sentence; and whether there is something to stop."""
+def indicator(
+    granted: Mapping[Purpose, Permission], sharing: bool, words: CentreWords, names: Words
+) -> dict[str, Any]:  # fmt: skip
+    """On or off, in a sentence; what is granted for each purpose; and whether there is something to stop."""
+    present = granted[Purpose.NAVIGATION]
     told = words.sharing if sharing else words.granted
     if not present.granted:
         told = getattr(words, _STATES.get(present.state, "off"))
-    more = []
-    if present.granted and present.precision is Precision.APPROXIMATE:
-        more.append(words.approximate)
-    if present.granted and present.expires_at is not None:
-        more.append(words.until.format(date=_local(present.expires_at)))
     return {
         "on": present.granted,
         "sharing": sharing,
         "told": told,
-        "more": more,
-        "stop": present.granted or present.state in _CLOSED_FROM_OUTSIDE,
+        "more": [_allowed(purpose, one, words, names) for purpose, one in granted.items() if one.granted],
+        "stop": any(one.granted for one in granted.values()) or present.state in _CLOSED_FROM_OUTSIDE,
     }
+
+
+def _allowed(purpose: Purpose, granted: Permission, words: CentreWords, names: Words) -> str:
+    told = words.allowed.format(purpose=names.named(purpose), precision=_exactness(granted.precision, names))
+    if granted.expires_at is not None:
+        told += ". " + words.until.format(date=_local(granted.expires_at))
+    return told
+
+
+def _exactness(precision: Precision | None, names: Words) -> str:
+    return names.only_approximate if precision is Precision.APPROXIMATE else names.precise
 
 
 def reading(
     use: Sequence[HourOfUse], receipts: Sequence[dict[str, Any]], requests: Sequence[RightsRequest], now: datetime,
-    words: CentreWords,
+    words: CentreWords, names: Words,
 ) -> dict[str, Any]:  # fmt: skip
     """The strips, the receipts newest first, and what was asked for."""
     return {
-        "day": {"label": words.last_day, "bars": strip(use, now, 24, timedelta(hours=1)), **_sum(use, now, 1, words)},
-        "week": {"label": words.last_week, "bars": strip(use, now, 7, timedelta(days=1)), **_sum(use, now, 7, words)},
-        "receipts": [_receipt(receipt) for receipt in reversed(receipts)],
+        "day": _strips(words.last_day, use, now, 24, timedelta(hours=1), words, names),
+        "week": _strips(words.last_week, use, now, 7, timedelta(days=1), words, names),
+        "receipts": [_receipt(receipt, words, names) for receipt in reversed(receipts)],
         "requests": [_request(request, words) for request in reversed(requests)],
     }
+
+
+def _strips(
+    label: str, use: Sequence[HourOfUse], now: datetime, count: int, width: timedelta, words: CentreWords, names: Words
+) -> list[dict[str, Any]]:  # fmt: skip
+    """One strip a purpose: navigation always, another when it was used."""
+    shown = [purpose for purpose in Purpose if purpose is Purpose.NAVIGATION or any(h.purpose is purpose for h in use)]
+    found = []
+    for purpose in shown:
+        bars = strip([hour for hour in use if hour.purpose is purpose], now, count, width)
+        total = words.positions.format(purpose=names.named(purpose), n=sum(bars))
+        found.append({"label": label, "bars": bars, "total": total})
+    return found
 
 
 def strip(use: Sequence[HourOfUse], now: datetime, count: int, width: timedelta) -> list[int]:
     """Positions in each of the last ``count`` stretches of ``width``, oldest first; the last one ends ``now``."""
     bars = [0] * count
     for hour in use:
-        if hour.purpose is Purpose.NAVIGATION:
-            back = int((now - hour.start) / width)
-            if 0 <= back < count:
-                bars[count - 1 - back] += hour.positions
+        back = int((now - hour.start) / width)
+        if 0 <= back < count:
+            bars[count - 1 - back] += hour.positions
     return bars
 
 
-def _sum(use: Sequence[HourOfUse], now: datetime, days: int, words: CentreWords) -> dict[str, str]:
-    since = now - timedelta(days=days)
-    return {"total": words.positions.format(n=sum(hour.positions for hour in use if hour.start > since))}
-
-
-def _receipt(receipt: dict[str, Any]) -> dict[str, str]:
-    last = receipt["dpv:hasConsentStatus"][-1]
-    return {
-        "id": str(receipt["dct:identifier"]),
-        "purpose": str(receipt["kc:purpose"]),
-        "precision": str(receipt["kc:precision"]),
-        "given": _local(datetime.fromisoformat(receipt["dct:created"])),
-        "status": str(last["@type"]).removeprefix("dpv:"),
-    }
+def _receipt(receipt: dict[str, Any], words: CentreWords, names: Words) -> str:
+    """When, for what, how exactly, what became of it, and the number it has in the record."""
+    parts = (
+        _local(datetime.fromisoformat(receipt["dct:created"])),
+        names.named(Purpose(receipt["kc:purpose"])),
+        _exactness(Precision(receipt["kc:precision"]), names),
+        getattr(words, _CONSENTS[receipt["dpv:hasConsentStatus"][-1]["@type"]]),
+        str(receipt["dct:identifier"]),
+    )
+    return " · ".join(parts)
 
 
 def _request(request: RightsRequest, words: CentreWords) -> dict[str, str]:

@@ -12,7 +12,8 @@ __all__ = ["CentreWords", "centre_words"]
 
 @dataclass(frozen=True, slots=True)
 class CentreWords:
-    """One language's labels. ``asked`` takes ``{date}`` and ``{state}``, ``due`` ``{date}``, ``positions`` ``{n}``."""
+    """One language's labels. ``asked`` takes ``{date}`` and ``{state}``, ``due`` and ``until`` ``{date}``, ``allowed``
+    ``{purpose}`` and ``{precision}``, ``positions`` ``{purpose}`` and ``{n}``."""
 
     title: str = N_("Your location")
     sharing: str = N_("Location is being sent now.")
@@ -21,7 +22,7 @@ class CentreWords:
     deferred: str = N_("Location is off. You are asked when parked.")
     denied: str = N_("Location is off: the system or the vehicle does not allow it.")
     unavailable: str = N_("Location is off: it cannot be used on this device at the moment.")
-    approximate: str = N_("Only your approximate location.")
+    allowed: str = N_("Allowed for {purpose}: {precision}")
     until: str = N_("Until {date}")
     stop: str = N_("Stop sharing my location")
     stopped: str = N_("Stopped. Nothing precise leaves this device any more, and what was waiting is gone.")
@@ -30,8 +31,14 @@ class CentreWords:
     ask_when_parked: str = N_("Ask when parked")
     last_day: str = N_("Sent in the last 24 hours")
     last_week: str = N_("Sent in the last 7 days")
-    positions: str = N_("{n} positions")
+    positions: str = N_("{purpose}: {n} positions")
     receipts: str = N_("Receipts")
+    given: str = N_("agreed")
+    renewed: str = N_("agreed again")
+    withdrawn: str = N_("withdrawn")
+    revoked: str = N_("revoked")
+    expired: str = N_("expired")
+    invalidated: str = N_("no longer valid")
     no_receipt: str = N_("You were never asked, or never agreed.")
     rights: str = N_("Your rights")
     copy: str = N_("Save a copy of everything kept here")

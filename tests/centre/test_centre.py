@@ -290,9 +290,9 @@ def test_a_person_reads_what_was_sent_and_asks_for_deletion(centre, show, servic
     drive_a_bit(connect)
     page = show(opened)
     page.wait_for_selector("#receipts li")
-    assert page.get_by_role("img", name="Sent in the last 24 hours: 1 positions").is_visible()
+    assert page.get_by_role("img", name="Sent in the last 24 hours: navigation: 1 positions").is_visible()
     assert page.locator("#day rect").count() == 1
-    assert "navigation" in page.inner_text("#receipts") and "ConsentGiven" in page.inner_text("#receipts")
+    assert "navigation · Precise · agreed" in page.inner_text("#receipts")
     with page.expect_download() as saved:
         page.click("#copy")
     copy = json.loads(Path(saved.value.path()).read_text("utf-8"))

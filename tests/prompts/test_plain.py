@@ -64,7 +64,7 @@ def test_an_unknown_width_breaks_nothing() -> None:
         ("zh_CN", Duration.days(7), "7 天"),
         ("zh-CN", Duration.UNTIL_WITHDRAWN, "直到我停止"),
         ("ar", Duration.THIS_DRIVE, "هذه الرحلة"),
-        ("ar-EG", Duration.THIS_DRIVE, "this drive"),
+        ("ar-EG", Duration.THIS_DRIVE, "This drive"),
     ],
 )
 def test_durations_are_said_in_the_notice_s_language(locale: str, duration: Duration, words: str) -> None:

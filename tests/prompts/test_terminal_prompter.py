@@ -99,9 +99,9 @@ def test_r12_the_ways_to_answer_look_alike(monkeypatch: pytest.MonkeyPatch) -> N
     _, screen = asked("4\n")
     offered = re.findall(r"^  \d  .*$", screen, re.M)
     assert offered == [
-        "  1  Allow (this drive)",
+        "  1  Allow (This drive)",
         "  2  Allow (7 days)",
-        "  3  Allow (until I stop it)",
+        "  3  Allow (Until I stop)",
         "  4  Don't allow",
     ]
     assert screen.count("\x1b") == 2, "only the title is bold"
@@ -129,7 +129,7 @@ def test_the_labels_follow_the_notice_s_language() -> None:
 def test_r15_an_approximate_question_gets_an_approximate_answer() -> None:
     answer, screen = asked("1\n", request=request_for(precision=Precision.APPROXIMATE))
     assert answer == PromptAnswer.allow(precision=Precision.APPROXIMATE)
-    assert "approximate location" in screen
+    assert "Approximate" in screen
 
 
 @pytest.mark.parametrize("after", ["", "1\n"])

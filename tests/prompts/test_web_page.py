@@ -127,7 +127,7 @@ def test_twice_the_text_size_loses_nothing(show, screen):
 def test_a_finger_allows(show):
     question, page = show("head-unit")
     page.click("text=7 days")
-    page.click("text=approximate location")
+    page.click("text=Approximate")
     page.click("button[value=allow]")
     assert question.answer() == PromptAnswer.allow(Duration.days(7), Precision.APPROXIMATE)
     page.wait_for_selector("body.over")
@@ -181,7 +181,7 @@ def test_a_screen_reader_hears_questions_choices_and_the_end(show):
     assert page.get_by_role("heading", name="Share your location for navigation?").is_visible()
     assert page.get_by_role("group", name="How long?").get_by_role("radio").count() == 3
     assert page.get_by_role("group", name="How exactly?").get_by_role("radio").count() == 2
-    assert page.get_by_role("radio", name="this drive").is_checked()
+    assert page.get_by_role("radio", name="This drive").is_checked()
     assert page.get_by_role("button", name="Allow", exact=True).is_visible()
     assert page.get_by_role("button", name="Don’t allow").is_visible()
     assert page.evaluate("document.documentElement.lang") == "en"

@@ -114,4 +114,4 @@ def test_a_language_that_is_40_percent_longer_still_fits():
     for english in (Words(), CentreWords()):
         for name, text in labels(translated(english, pseudo)).items():
             assert len(text) <= 120, name
-            assert text.format(n=7, last=4, date="x", state="x")
+            assert text.format(n=7, last=4, date="x", state="x", purpose="x", precision="x")

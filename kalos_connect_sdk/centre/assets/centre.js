@@ -17,9 +17,13 @@ function put(parent, name, text) {
   return made;
 }
 
-function strip(section, { label, total, bars }) {
+function strips(section, each) {
   section.replaceChildren();
-  put(section, "h2", label);
+  put(section, "h2", each[0].label);
+  for (const one of each) strip(section, one);
+}
+
+function strip(section, { label, total, bars }) {
   const chart = document.createElementNS(SVG, "svg");
   chart.setAttribute("viewBox", `0 0 ${bars.length} 1`);
   chart.setAttribute("preserveAspectRatio", "none");
@@ -49,13 +53,12 @@ function show(state) {
   at("parked").hidden = state.parked;
   at("reading").hidden = !state.reading;
   if (!state.reading) return;
-  strip(at("day"), state.reading.day);
-  strip(at("week"), state.reading.week);
+  strips(at("day"), state.reading.day);
+  strips(at("week"), state.reading.week);
   at("requests").replaceChildren();
   for (const request of state.reading.requests) put(at("requests"), "li", `${request.kind}. ${request.told}. ${request.contact}`);
   at("receipts").replaceChildren();
-  for (const receipt of state.reading.receipts)
-    put(at("receipts"), "li", `${receipt.given} · ${receipt.purpose} · ${receipt.precision} · ${receipt.status} · ${receipt.id}`);
+  for (const receipt of state.reading.receipts) put(at("receipts"), "li", receipt);
   if (!state.reading.receipts.length) put(at("receipts"), "li", words.no_receipt);
 }
 
