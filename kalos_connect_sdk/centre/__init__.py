@@ -50,7 +50,7 @@ class ConsentCentre:
         self._theme = theme
         script = ("text/javascript; charset=utf-8", (files(__package__) / "assets" / "centre.js").read_bytes())
         sheet = ("text/css; charset=utf-8", (files(__package__) / "assets" / "centre.css").read_bytes())
-        self._server = PageServer({**assets(), "/centre.js": script, "/centre.css": sheet})
+        self._server = PageServer({**assets("rotary.js"), "/centre.js": script, "/centre.css": sheet})
         self._pages: list[Page] = []
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -88,12 +88,12 @@ class ConsentCentre:
 <html lang="{escape(self._locale)}" dir="{direction_of(self._locale)}" data-theme="{self._theme}">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(words.title)}</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/style.css">
-<link rel="stylesheet" href="/centre.css"><script defer src="/centre.js"></script></head>
+<link rel="stylesheet" href="/centre.css"><script defer src="/rotary.js"></script><script defer src="/centre.js"></script></head>
 <body data-key="{escape(key)}" data-words="{said}"><main>
 <h1 tabindex="-1">{escape(words.title)}</h1>
 <div class="light"><span class="lamp" aria-hidden="true"></span><p id="told" role="status" aria-live="polite"></p></div>
 <div id="more"></div>
-<div class="acts"><button id="stop" type="button" hidden>{escape(words.stop)}</button>
+<div class="acts now"><button id="stop" type="button" hidden>{escape(words.stop)}</button>
 <button id="ask" type="button" hidden>{escape(words.ask)}</button></div>
 <p id="said" role="status" aria-live="assertive"></p>
 <p id="parked" hidden>{escape(words.parked_only)}</p>

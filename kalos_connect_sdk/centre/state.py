@@ -124,7 +124,7 @@ def _receipt(receipt: dict[str, Any], words: CentreWords, names: Words) -> str:
 def _request(request: RightsRequest, words: CentreWords) -> dict[str, str]:
     state = getattr(words, _STATUSES[request.status])
     if request.status.open:
-        state += ", " + words.due.format(date=f"{request.due_at:%Y-%m-%d}")
+        state += ", " + words.due.format(date=f"\u2066{request.due_at:%Y-%m-%d}\u2069")
     elif request.status is RequestStatus.REFUSED and request.refusal_reason:
         state += f": {request.refusal_reason}"
     return {
@@ -135,4 +135,5 @@ def _request(request: RightsRequest, words: CentreWords) -> dict[str, str]:
 
 
 def _local(moment: datetime) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
+    """Isolated: among Arabic letters a date would be turned around."""
+    return f"\u2066{moment.astimezone():%Y-%m-%d %H:%M}\u2069"

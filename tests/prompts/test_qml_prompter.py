@@ -189,7 +189,7 @@ def test_a_screen_reader_hears_questions_choices_and_answers(show):
             if face is not None and face.isValid():
                 heard[face.text(QAccessible.Text.Name)] = (face.role(), face.state().checked, face.state().focusable)
     assert heard["How long?"][0] == role.Grouping
-    assert heard["this drive"] == (role.RadioButton, 1, 1) and heard["7 days"] == (role.RadioButton, 0, 1)
+    assert heard["This drive"] == (role.RadioButton, 1, 1) and heard["7 days"] == (role.RadioButton, 0, 1)
     assert heard["Allow"][0] == heard["Don’t allow"][0] == heard["the full text"][0] == role.Button
     assert heard[scene.request.text.what][0] == role.StaticText
 
@@ -223,7 +223,7 @@ def test_r12_the_keyboard_alone_is_enough_and_nothing_is_chosen_by_habit(show, q
     scene.press(Key.Key_Return, Key.Key_Enter, Key.Key_Space)
     assert scene.answers.empty(), "Enter at once answers nothing"
     scene.press(Key.Key_Tab, Key.Key_Tab)
-    assert scene.focused() == "7 days" and scene.chosen()[0] == "this drive"
+    assert scene.focused() == "7 days" and scene.chosen()[0] == "This drive"
     scene.press(Key.Key_Space)
     assert scene.chosen()[0] == "7 days"
     seen = []

@@ -202,7 +202,7 @@ def test_nothing_on_the_page_comes_from_elsewhere(ask):
     page = question.open()
     assert "https://example.com" not in page.replace("https://connect.example.com", ""), "it is in the picture alone"
     assert "data:image/svg+xml" in page
-    for path in ("/style.css", "/prompt.js"):
+    for path in ("/style.css", "/prompt.js", "/rotary.js"):
         status, _, text = question.call("GET", path)
         assert status == 200 and "http" not in text.replace("X-Kalos", "")
     assert " style=" not in page and "javascript:" not in page and " onclick" not in page

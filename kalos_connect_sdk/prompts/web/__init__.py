@@ -63,7 +63,7 @@ class WebPrompter:
         self._show = show or _open_browser
         self._theme = theme
         self._code = None if policy_url is None else str(policy_code(policy_url).svg_data_uri(scale=4))
-        self._server = PageServer(assets("prompt.js"))
+        self._server = PageServer(assets("rotary.js", "prompt.js"))
 
     def ask(self, request: PromptRequest) -> PromptAnswer:
         """The person's answer; *dismiss* when the question closed without one."""

@@ -64,7 +64,7 @@ def duration_of(request: PromptRequest, name: str) -> Duration | None:
 
 
 def _page(words: Words, locale: str, title: str, theme: str, key: str, body: str, answers: str = "") -> str:
-    script = '<script defer src="/prompt.js"></script>' if answers else ""
+    script = '<script defer src="/rotary.js"></script><script defer src="/prompt.js"></script>' if answers else ""
     return f"""<!doctype html>
 <html lang="{escape(locale)}" dir="{direction_of(locale)}" data-theme="{theme}">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">

@@ -1,4 +1,4 @@
-// The prompt's page: sends the answer, closes when the question is over, and lets a rotary controller move.
+// The prompt's page: sends the answer, and closes when the question is over.
 // Without scripts the form works by itself.
 "use strict";
 const key = document.body.dataset.key;
@@ -20,23 +20,6 @@ form.addEventListener("submit", async (event) => {
   } catch {
     over(document.body.dataset.gone);
   }
-});
-
-// A rotary controller sends left, right and Enter: the arrows move through everything and choose nothing, Enter
-// chooses. Up and down stay the browser's own way inside a group of choices, and move like the others elsewhere.
-const onward = document.documentElement.dir === "rtl" ? "ArrowLeft" : "ArrowRight";
-document.addEventListener("keydown", (event) => {
-  const radio = event.target.type === "radio";
-  if (radio && event.key === "Enter") {
-    event.target.checked = true;
-    event.preventDefault();
-  }
-  if (!event.key.startsWith("Arrow") || (radio && /Up|Down/.test(event.key))) return;
-  const step = event.key === onward || event.key === "ArrowDown" ? 1 : -1;
-  const places = [...document.querySelectorAll("input[type=radio], summary, button")].filter((e) => e.offsetParent);
-  const next = places.indexOf(document.activeElement) + step;
-  places[(next + places.length) % places.length].focus();
-  event.preventDefault();
 });
 
 (async function wait() {
