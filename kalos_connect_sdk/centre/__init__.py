@@ -38,9 +38,12 @@ class ConsentCentre:
     """Serves the page of one :class:`~kalos_connect_sdk.Connect` while it is open. A context manager.
 
     ``locale``: of the labels; by default the configuration's. ``theme``: ``auto``, ``day`` or ``night``.
+    ``same_user``: as for :class:`~kalos_connect_sdk.prompts.web.WebPrompter`.
     """
 
-    def __init__(self, connect: Connect, *, locale: str | None = None, theme: str = "auto") -> None:
+    def __init__(
+        self, connect: Connect, *, locale: str | None = None, theme: str = "auto", same_user: bool = True
+    ) -> None:
         if theme not in ("auto", "day", "night"):
             raise ValueError("theme must be one of: auto, day, night")
         self._connect = connect
@@ -50,7 +53,9 @@ class ConsentCentre:
         self._theme = theme
         script = ("text/javascript; charset=utf-8", (files(__package__) / "assets" / "centre.js").read_bytes())
         sheet = ("text/css; charset=utf-8", (files(__package__) / "assets" / "centre.css").read_bytes())
-        self._server = PageServer({**assets("rotary.js"), "/centre.js": script, "/centre.css": sheet})
+        self._server = PageServer(
+            {**assets("rotary.js"), "/centre.js": script, "/centre.css": sheet}, same_user=same_user
+        )
         self._pages: list[Page] = []
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -88,7 +93,8 @@ class ConsentCentre:
 <html lang="{escape(self._locale)}" dir="{direction_of(self._locale)}" data-theme="{self._theme}">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(words.title)}</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/style.css">
-<link rel="stylesheet" href="/centre.css"><script defer src="/rotary.js"></script><script defer src="/centre.js"></script></head>
+<link rel="stylesheet" href="/centre.css"><script defer src="/rotary.js"></script>
+<script defer src="/centre.js"></script></head>
 <body data-key="{escape(key)}" data-words="{said}"><main>
 <h1 tabindex="-1">{escape(words.title)}</h1>
 <div class="light"><span class="lamp" aria-hidden="true"></span><p id="told" role="status" aria-live="polite"></p></div>

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,10 @@ from kalos_connect_sdk import Connect
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode leaves it out
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "prompts"))
+
 from page_scenes import driven
+from web_questions import Question, asking
 
 
 @pytest.fixture(scope="module")
@@ -29,3 +32,10 @@ def device() -> Iterator[Connect]:
     if before is not None:
         os.environ["TZ"] = before
     time.tzset()
+
+
+@pytest.fixture
+def ask() -> Iterator[Callable[..., Question]]:
+    """Put a question on a page. Whatever is still open at the end is cancelled."""
+    with asking() as put:
+        yield put

@@ -222,8 +222,12 @@ def test_the_key_of_a_page_nobody_opened_is_no_key(ask):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
 def test_another_local_user_gets_nowhere(ask):
-    """Another user can connect to the port; without the link or the key everything is refused."""
-    question = ask()
+    """Another user can connect to the port; everything is refused, and with ``same_user=False`` all but link and key."""
+    for options, statuses in (({}, ["403"] * 5), ({"same_user": False}, ["404", "404", "404", "404", "403"])):
+        _as_another_user(ask(**options), statuses)
+
+
+def _as_another_user(question, statuses):
     question.open()
     port = urlsplit(question.link).port
     requests = [
@@ -243,7 +247,7 @@ for request in {requests!r}:
         print(peer.recv(65536).split()[1].decode())
 """
     seen = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert seen.split() == ["404", "404", "404", "404", "403"]
+    assert seen.split() == statuses
     assert question.answers.empty()
 
 

@@ -7,12 +7,15 @@ import queue
 import re
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from kalos_connect_sdk import Duration, Precision, PromptAnswer, PromptRequest, Purpose
 from kalos_connect_sdk.core.notices.default import CROSS_BORDER_NOTICE, DEFAULT_NOTICE
+from kalos_connect_sdk.prompts.web import WebPrompter
 
 
 def request_in(locale: str = "en", **changes: Any) -> PromptRequest:
@@ -79,3 +82,26 @@ class Question:
         """Answer as the page's script does."""
         body = urlencode(fields).encode()
         return self.call("POST", path, body, {"X-Kalos-Key": self.key, **(headers or {})})
+
+
+@contextmanager
+def asking() -> Iterator[Callable[..., Question]]:
+    """Puts questions on pages; whatever is still open at the end is cancelled."""
+    asked: list[tuple[Question, threading.Thread]] = []
+
+    def put(request: PromptRequest | None = None, **options: Any) -> Question:
+        links: queue.Queue[str] = queue.Queue()
+        answers: queue.Queue[PromptAnswer] = queue.Queue()
+        prompter = WebPrompter(links.put, **options)
+        request = request or request_in()
+        thread = threading.Thread(target=lambda: answers.put(prompter.ask(request)))
+        thread.start()
+        question = Question(request, links.get(timeout=10), answers)
+        asked.append((question, thread))
+        return question
+
+    yield put
+    for question, thread in asked:
+        question.request.cancelled.set()
+        thread.join(20)
+        assert not thread.is_alive()

@@ -46,7 +46,8 @@ class WebPrompter:
     ``show``: called with the link, once for each question; the link is a secret until it is opened, so hand it to
     the web view and log it nowhere. ``driver_facing``: set to false on a phone or a desk. ``theme``: ``auto`` (what
     the browser prefers), ``day`` or ``night``. ``policy_url``: printed as a QR code below the full text, when the
-    extra ``web`` is installed.
+    extra ``web`` is installed. ``same_user``: on Linux the page answers only programs of the user who asks; set to
+    false when the web view runs as another one.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class WebPrompter:
         driver_facing: bool = True,
         theme: str = "auto",
         policy_url: str | None = None,
+        same_user: bool = True,
     ) -> None:
         if theme not in THEMES:
             raise ValueError(f"theme must be one of: {', '.join(THEMES)}")
@@ -63,7 +65,7 @@ class WebPrompter:
         self._show = show or _open_browser
         self._theme = theme
         self._code = None if policy_url is None else str(policy_code(policy_url).svg_data_uri(scale=4))
-        self._server = PageServer(assets("rotary.js", "prompt.js"))
+        self._server = PageServer(assets("rotary.js", "prompt.js"), same_user=same_user)
 
     def ask(self, request: PromptRequest) -> PromptAnswer:
         """The person's answer; *dismiss* when the question closed without one."""

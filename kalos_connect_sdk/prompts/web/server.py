@@ -7,6 +7,7 @@ Other programs of this machine, other local users and every web page in a browse
 - ``Host`` must be the literal address and port (DNS rebinding), ``Origin`` our own wherever a browser sends one, and a
   request that a browser marks as coming from another site, or as a frame, is refused before it uses up a link.
 - A strict content security policy: nothing from elsewhere, no frames, no inline script or style; nothing is cached.
+- On Linux only programs of our own user are answered, unless the app says that its web view is another's.
 - Bodies are small and requests short-lived, and an error quotes nothing of the request (R10).
 - Of connections that have shown neither a link nor a key only the newest few are kept: whoever opens many keeps no
   reader out, and leaves this program its descriptors and threads, which a withdrawal needs too (R11).
@@ -24,6 +25,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs
+
+from .peers import is_stranger
 
 __all__ = ["Answer", "Asked", "Page", "PageServer"]
 
@@ -89,9 +92,11 @@ class Page:
 class PageServer:
     """Serves pages between :meth:`add` and :meth:`remove`; listens only while there is one."""
 
-    def __init__(self, assets: Mapping[str, tuple[str, bytes]]) -> None:
-        """``assets``: path -> (media type, content), the same for every page and no secret."""
+    def __init__(self, assets: Mapping[str, tuple[str, bytes]], *, same_user: bool = True) -> None:
+        """``assets``: path -> (media type, content), the same for every page and no secret. ``same_user``: answer
+        programs of this user only, where the system tells."""
         self.assets = assets
+        self.same_user = same_user
         self._pages: list[Page] = []
         self._lock = threading.Lock()
         self._server: _Listener | None = None
@@ -219,6 +224,8 @@ class _Handler(BaseHTTPRequestHandler):
             return _plain(403, "not from this page")
         if self.headers.get("Sec-Fetch-Dest", "document") in ("iframe", "frame", "embed", "object"):
             return _plain(403, "not in a frame")
+        if self.server.pages.same_user and is_stranger(self.client_address, self.connection.getsockname()):
+            return _plain(403, "a program of another user; see same_user")
         return None
 
     def _open(self, link: str) -> None:
