@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -22,6 +23,7 @@ LOCALES = PACKAGE / "locale"
 NAME = "kalos_connect"
 REVIEWED = ("zh_CN",)
 _NOISE = (b'"Project-Id', b'"Report-Msgid', b'"Last-Translator', b'"Language-Team', b'"Generated-By', b'"POT-', b'"PO-')
+_DATE = datetime(2024, 3, 18, tzinfo=UTC)  # of the notices: what is compiled twice is the same
 KEYWORDS = {"N_": None}
 
 
@@ -54,6 +56,7 @@ def merged(path: Path) -> Catalog:
     with path.open("rb") as stream:
         catalog = read_po(stream, locale=path.parts[-3])
     catalog.update(template(), no_fuzzy_matching=True)
+    catalog.creation_date = catalog.revision_date = _DATE
     return catalog
 
 

@@ -86,6 +86,15 @@ def test_a_broken_layout_is_seen(browser, device, tool, wanted, blank, name, fau
         assert moved or unlike > tool.UNLIKE, unlike
 
 
+def test_the_page_lists_every_attack_and_every_test_it_names_is_there():
+    page = (ROOT / "docs" / "prompts.md").read_text("utf-8").split("## Attacks")[1]
+    named = set(re.findall(r"`(test_\w+)` \|", page))
+    folder = ROOT / "tests"
+    here = re.findall(r"^def (test_\w+)", (folder / "pages" / "test_page_attacks.py").read_text("utf-8"), re.M)
+    there = re.findall(r"^def (test_\w+)", (folder / "prompts" / "test_web_prompter.py").read_text("utf-8"), re.M)
+    assert named <= {*here, *there} and {*here} - named <= {"test_two_readers_of_the_centre_see_the_same"}
+
+
 def test_the_pictures_are_all_there_and_small(tool, wanted):
     names = {tool.named(*each) for each in product(PAGES, SCREENS, THEMES, LANGUAGES)}
     sizes = {path.stem: path.stat().st_size for path in (ROOT / "docs" / "pictures").glob("*-*-*.png")}

@@ -28,7 +28,7 @@ from kalos_connect_sdk.core.notices.default import DEFAULT_NOTICE
 from kalos_connect_sdk.prompts.web.document import prompt_document
 from kalos_connect_sdk.testing import FakeVehicle
 
-once = pytest.mark.once
+first = pytest.mark.first
 SCREENS = {"head-unit": (800, 480), "wide": (1280, 720), "very-wide": (1920, 720)}
 LOCALES = [text.locale for text in DEFAULT_NOTICE.texts]
 SIZES = [(screen, scale) for screen in SCREENS for scale in (1.0, 2.0)]
@@ -68,7 +68,7 @@ def show(qt: Any) -> Iterator[Callable[..., Any]]:
 # -- what is shown -------------------------------------------------------------------------------
 
 
-@once
+@first
 @pytest.mark.parametrize(("screen", "scale"), SIZES)
 @pytest.mark.parametrize("locale", LOCALES)
 def test_r12_both_answers_are_in_sight_alike_and_large_on_every_screen(show, locale, screen, scale):
@@ -90,7 +90,7 @@ def test_r12_both_answers_are_in_sight_alike_and_large_on_every_screen(show, loc
     assert scene.items("Words")[0].property("font").pixelSize() == 32 * scale
 
 
-@once
+@first
 @pytest.mark.parametrize("locale", LOCALES)
 def test_r14_the_same_words_as_the_page_in_the_same_order(show, locale):
     scene = show(locale=locale, policy_url="https://example.com/policy")
@@ -106,7 +106,7 @@ def test_r14_the_same_words_as_the_page_in_the_same_order(show, locale):
     assert page.count("<p>") == len(scene.request.text.full.strip().split("\n\n")) + 5
 
 
-@once
+@first
 def test_r14_a_notice_is_never_taken_for_markup(show, qt):
     text = dataclasses.replace(DEFAULT_NOTICE.text("en"), title="<b>A</b> &amp; <img src=x>", who="# <i>who</i>")
     scene = show(request=request_in(text=text))
@@ -115,7 +115,7 @@ def test_r14_a_notice_is_never_taken_for_markup(show, qt):
         assert item.property("implicitWidth") == pytest.approx(qt.width(item, written), abs=2)
 
 
-@once
+@first
 @pytest.mark.parametrize("theme", ["day", "night"])
 def test_every_text_stands_out_by_day_and_by_night(show, qt, theme):
     scene = show(theme=theme)
@@ -134,7 +134,7 @@ def test_every_text_stands_out_by_day_and_by_night(show, qt, theme):
     assert min(found.values()) >= 4.5, found
 
 
-@once
+@first
 def test_r12_the_two_answers_are_painted_alike(show):
     scene = show()
     image, allow, deny = scene.picture(), scene.box(scene.allow), scene.box(scene.deny)
@@ -144,7 +144,7 @@ def test_r12_the_two_answers_are_painted_alike(show):
     assert label.property("font") == other.property("font") and label.property("color") == other.property("color")
 
 
-@once
+@first
 def test_the_theme_follows_the_car_while_the_question_is_open(show):
     scene = show(theme="day")
     scene.prompter.theme = "night"
@@ -153,7 +153,7 @@ def test_the_theme_follows_the_car_while_the_question_is_open(show):
         scene.prompter.theme = "dusk"
 
 
-@once
+@first
 def test_nothing_moves(show):
     scene = show()
     before = scene.picture()
@@ -162,7 +162,7 @@ def test_nothing_moves(show):
     assert scene.picture() == before
 
 
-@once
+@first
 def test_the_full_text_and_the_code_are_one_step_away(show):
     scene = show(policy_url="https://example.com/policy")
     assert not any("Your rights." in text for text in scene.texts())
@@ -175,7 +175,7 @@ def test_the_full_text_and_the_code_are_one_step_away(show):
     assert not scene.items("QQuickImage")
 
 
-@once
+@first
 def test_a_screen_reader_hears_questions_choices_and_answers(show):
     from PySide6.QtGui import QAccessible
 
@@ -197,7 +197,7 @@ def test_a_screen_reader_hears_questions_choices_and_answers(show):
 # -- answering -----------------------------------------------------------------------------------
 
 
-@once
+@first
 def test_a_finger_allows(show):
     scene = show("head-unit")
     scene.touch(scene.choice("7 days"))
@@ -208,14 +208,14 @@ def test_a_finger_allows(show):
     assert not scene.prompt.isVisible()
 
 
-@once
+@first
 def test_one_tap_refuses(show):
     scene = show()
     scene.touch(scene.deny)
     assert scene.answer() == PromptAnswer.deny()
 
 
-@once
+@first
 def test_r12_the_keyboard_alone_is_enough_and_nothing_is_chosen_by_habit(show, qt):
     scene = show()
     Key = qt.Key
@@ -235,7 +235,7 @@ def test_r12_the_keyboard_alone_is_enough_and_nothing_is_chosen_by_habit(show, q
     assert scene.answer() == PromptAnswer.allow(Duration.days(7))
 
 
-@once
+@first
 @pytest.mark.parametrize(("locale", "onward"), [("en", "Key_Right"), ("ar", "Key_Left")])
 def test_a_rotary_controller_reaches_everything_and_chooses_only_when_pressed(show, qt, locale, onward):
     scene = show("very-wide", locale)
@@ -253,7 +253,7 @@ def test_a_rotary_controller_reaches_everything_and_chooses_only_when_pressed(sh
     assert scene.answer() == PromptAnswer.allow(Duration.UNTIL_WITHDRAWN)
 
 
-@once
+@first
 @pytest.mark.parametrize(("screen", "scale"), SIZES)
 def test_r12_turning_to_an_answer_passes_everything_that_is_to_be_read(show, qt, screen, scale):
     """From the heading on, nothing of the text, the full one included, is skipped on the way to an answer."""
@@ -282,7 +282,7 @@ def test_r12_turning_to_an_answer_passes_everything_that_is_to_be_read(show, qt,
     assert box.bottom() > 0 and box.top() < scene.scroll.height(), "what has the focus is on the screen"
 
 
-@once
+@first
 def test_r12_a_key_that_is_held_down_answers_nothing(show, qt):
     from PySide6.QtCore import QEvent
     from PySide6.QtGui import QGuiApplication, QKeyEvent
@@ -296,14 +296,14 @@ def test_r12_a_key_that_is_held_down_answers_nothing(show, qt):
     assert scene.answer() == PromptAnswer.deny()
 
 
-@once
+@first
 def test_leaving_dismisses(show, qt):
     scene = show()
     scene.press(qt.Key.Key_Back)
     assert scene.answer() == PromptAnswer.dismiss()
 
 
-@once
+@first
 def test_r15_an_approximate_question_gets_an_approximate_answer(show):
     scene = show(request=request_in(precision=Precision.APPROXIMATE))
     assert [item.property("label") for item in scene.items("Choice")][3:] == ["approximate location"]
@@ -311,7 +311,7 @@ def test_r15_an_approximate_question_gets_an_approximate_answer(show):
     assert scene.answer() == PromptAnswer.allow(precision=Precision.APPROXIMATE)
 
 
-@once
+@first
 def test_the_app_behind_it_is_not_touched_and_has_its_focus_back(show, qt):
     scene = show()
     scene.press_at(scene.box(scene.items("Words")[0]).center())
@@ -326,7 +326,7 @@ def test_the_app_behind_it_is_not_touched_and_has_its_focus_back(show, qt):
 # -- the end of a question -----------------------------------------------------------------------
 
 
-@once
+@first
 def test_r11_a_withdrawal_takes_the_question_away_and_a_late_allow_is_void(show):
     scene = show()
     question = scene.prompter.question
@@ -336,7 +336,7 @@ def test_r11_a_withdrawal_takes_the_question_away_and_a_late_allow_is_void(show)
     assert not scene.prompt.isVisible() and scene.prompter.question is None
 
 
-@once
+@first
 def test_r11_a_cancelled_question_goes_by_itself(show):
     scene = show()
     scene.request.cancelled.set()
@@ -344,14 +344,14 @@ def test_r11_a_cancelled_question_goes_by_itself(show):
     assert scene.answer() == PromptAnswer.dismiss()
 
 
-@once
+@first
 def test_r12_a_question_resolves_at_its_deadline(show):
     scene = show(request=request_in(deadline=time.monotonic() + 1))
     assert scene.answer() == PromptAnswer.dismiss()
     assert not scene.prompt.isVisible()
 
 
-@once
+@first
 def test_r12_only_the_first_answer_counts(show):
     scene = show()
     question = scene.prompter.question
@@ -360,7 +360,7 @@ def test_r12_only_the_first_answer_counts(show):
     assert scene.answer() == PromptAnswer.deny() and scene.answers.empty()
 
 
-@once
+@first
 @pytest.mark.parametrize("how", ["closed", "hidden", "covered", "engine", "quit"])
 def test_r12_whatever_takes_the_scene_away_dismisses(show, qt, how):
     scene = show()
@@ -378,7 +378,7 @@ def test_r12_whatever_takes_the_scene_away_dismisses(show, qt, how):
     assert scene.answer() == PromptAnswer.dismiss()
 
 
-@once
+@first
 def test_r12_destroying_the_prompter_dismisses_and_asks_nobody_any_more(show, qt):
     import shiboken6
 
@@ -393,7 +393,7 @@ def test_r12_destroying_the_prompter_dismisses_and_asks_nobody_any_more(show, qt
     scene.close = lambda: None
 
 
-@once
+@first
 def test_r12_a_question_that_nobody_shows_has_failed(qt, monkeypatch):
     from kalos_connect_sdk.prompts.qml import prompter
 
@@ -407,7 +407,7 @@ def test_r12_a_question_that_nobody_shows_has_failed(qt, monkeypatch):
     scene.close()
 
 
-@once
+@first
 def test_r12_a_gui_thread_that_waits_for_its_own_answer_is_told(qt, monkeypatch):
     from kalos_connect_sdk.prompts.qml import prompter
 
@@ -418,7 +418,7 @@ def test_r12_a_gui_thread_that_waits_for_its_own_answer_is_told(qt, monkeypatch)
     scene.close()
 
 
-@once
+@first
 def test_two_questions_are_put_one_after_the_other(show):
     scene = show()
     second = scene.ask(request_in(purpose=Purpose.CROSS_BORDER_TRANSFER), shown=False)
@@ -433,7 +433,7 @@ def test_two_questions_are_put_one_after_the_other(show):
     assert scene.answer() == PromptAnswer.allow()
 
 
-@once
+@first
 def test_a_question_in_the_queue_can_be_cancelled_too(show):
     scene = show()
     second = scene.ask(request_in(), shown=False)
@@ -445,7 +445,7 @@ def test_a_question_in_the_queue_can_be_cancelled_too(show):
 # -- with the whole SDK --------------------------------------------------------------------------
 
 
-@once
+@first
 def test_a_person_allows_on_the_head_unit(qt, make):
     scene = qt.Scene()
     assert isinstance(scene.prompter, Prompter) and scene.prompter.driver_facing
@@ -459,7 +459,7 @@ def test_a_person_allows_on_the_head_unit(qt, make):
     scene.close()
 
 
-@once
+@first
 def test_r12_driving_off_closes_the_question_as_deferred(qt, make):
     scene, vehicle = qt.Scene(), FakeVehicle()
     connect = make(prompter=scene.prompter, vehicle=vehicle)
@@ -475,7 +475,7 @@ def test_r12_driving_off_closes_the_question_as_deferred(qt, make):
     scene.close()
 
 
-@once
+@first
 def test_r11_withdrawing_closes_an_open_question(qt, make):
     scene = qt.Scene()
     connect = make(prompter=scene.prompter)
@@ -493,7 +493,7 @@ def test_r11_withdrawing_closes_an_open_question(qt, make):
 # -- making one ----------------------------------------------------------------------------------
 
 
-@once
+@first
 def test_a_prompter_is_made_on_the_gui_thread(qt):
     from kalos_connect_sdk.prompts.qml import QmlPrompter
 
@@ -523,7 +523,7 @@ def test_without_the_extra_it_says_what_to_install():
     assert "During handling" not in done.stderr
 
 
-@once
+@first
 def test_without_an_application_it_says_so(qt):
     done = run("from kalos_connect_sdk.prompts.qml import QmlPrompter; QmlPrompter()")
     assert "after QGuiApplication" in done.stderr
