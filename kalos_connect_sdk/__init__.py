@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .model.notice import Controller, Notice, NoticeText
     from .model.position import Datum, Place, Position
     from .model.reports import FlushReport, Submission, WithdrawalReport
+    from .model.review import DriveOutcome, DriveReview, Outcome
     from .model.rights import (
         DeletionReason,
         HourOfUse,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     )
     from .model.route import Manoeuvre, Route
     from .model.timing import ClockReading
-    from .model.vehicle import Gear, Motion, OsAnswer, VehicleState
+    from .model.vehicle import Gear, Ignition, Motion, OsAnswer, VehicleState
     from .ports import (
         AssertedParked,
         Clock,
@@ -81,12 +82,13 @@ _HOMES = {
     "model.notice": ("Controller", "Notice", "NoticeText"),
     "model.position": ("Datum", "Place", "Position"),
     "model.reports": ("FlushReport", "Submission", "WithdrawalReport"),
+    "model.review": ("DriveOutcome", "DriveReview", "Outcome"),
     "model.rights": (
         "DeletionReason", "HourOfUse", "MarkedBy", "PrivacyReport", "RequestKind", "RequestStatus", "RightsRequest",
     ),
     "model.route": ("Manoeuvre", "Route"),
     "model.timing": ("ClockReading",),
-    "model.vehicle": ("Gear", "Motion", "OsAnswer", "VehicleState"),
+    "model.vehicle": ("Gear", "Ignition", "Motion", "OsAnswer", "VehicleState"),
     "ports": (
         "AssertedParked", "Clock", "LocationSource", "OsPermission", "PromptRequest", "Prompter", "Vault",
         "VehicleSignals",
@@ -112,12 +114,15 @@ __all__ = [
     "Datum",
     "DeletionReason",
     "Drive",
+    "DriveOutcome",
+    "DriveReview",
     "DriveStats",
     "Duration",
     "FlushReport",
     "Gear",
     "Guidance",
     "HourOfUse",
+    "Ignition",
     "InvalidPosition",
     "KalosConnectError",
     "LocationSource",
@@ -129,6 +134,7 @@ __all__ = [
     "NoticeText",
     "OsAnswer",
     "OsPermission",
+    "Outcome",
     "Permission",
     "PermissionState",
     "Place",

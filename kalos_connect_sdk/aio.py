@@ -16,6 +16,7 @@ from .connect import Connect
 from .model.consent import Permission, Precision, Purpose
 from .model.position import Place, Position
 from .model.reports import FlushReport, Submission, WithdrawalReport
+from .model.review import DriveReview
 from .model.rights import DeletionReason, MarkedBy, PrivacyReport, RightsRequest
 from .model.route import Route
 from .protocol.one_process import OneProcess
@@ -217,6 +218,14 @@ class AsyncConnect(OneProcess):
     async def receipts(self) -> list[Receipt]:
         """See :meth:`Connect.receipts`."""
         return await asyncio.to_thread(self._connect.receipts)
+
+    async def drive_review(self, *, driver_facing: bool = True) -> DriveReview | None:
+        """See :meth:`Connect.drive_review`."""
+        return await asyncio.to_thread(partial(self._connect.drive_review, driver_facing=driver_facing))
+
+    async def drive_review_seen(self, review: DriveReview) -> None:
+        """See :meth:`Connect.drive_review_seen`."""
+        await asyncio.to_thread(self._connect.drive_review_seen, review)
 
     @property
     def privacy(self) -> AsyncPrivacy:

@@ -6,7 +6,6 @@ Everything an app calls is here; the rules are in ``core``, the order of things 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -22,8 +21,10 @@ from .model.decision import Reason, reason_of
 from .model.notice import Notice
 from .model.position import Place, Position
 from .model.reports import FlushReport, Submission, WithdrawalReport
+from .model.review import DriveReview
 from .model.route import Route
 from .protocol.clock import SystemClock
+from .protocol.defaults import Defaults
 from .protocol.engine import Engine, Parts
 from .protocol.one_process import OneProcess
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from .privacy import Privacy
     from .protocol.driving import Drive
     from .protocol.submitting import Submitter
-    from .storage.directory import StateDirectory
 
 __all__ = ["Connect"]
 
@@ -68,19 +68,17 @@ class Connect(OneProcess):
     ) -> None:
         super().__init__()
         self.config = config if config is not None else Config()
-        self._vault = vault
-        self._notice = notice
-        self._prompter = prompter
+        self._defaults = Defaults(self.config, vault, notice, prompter)
         self._parts = Parts(
             app_id=app_id,
             profile=profile,
             config=self.config,
-            notices=self._notice_of,
+            notices=self._defaults.notice,
             clock=clock or SystemClock(),
             vehicle=vehicle,
             os_permission=os_permission,
-            open_vault=self._open_vault,
-            prompter=self._find_prompter,
+            open_vault=self._defaults.vault,
+            prompter=self._defaults.prompter,
             driving=self._driving,
             consent_lost=self._consent_lost,
             simulated=simulated,
@@ -294,6 +292,27 @@ class Connect(OneProcess):
         engine = self._opened()
         return engine.keeper.call(lambda: receipts(engine))
 
+    @quiet
+    def drive_review(self, *, driver_facing: bool = True) -> DriveReview | None:
+        """What became of consent, and of questions about it, while the vehicle was not parked; until it was marked as
+        seen. None while a driver must not read (R12). ``driver_facing``: false on a phone or a desk.
+
+        Raises :class:`StateError` when the history cannot be read."""
+        from .protocol.reviewing import unseen
+
+        engine = self._opened()
+        if driver_facing and not engine.parked:
+            return None
+        return engine.keeper.call(lambda: unseen(engine.state))
+
+    @quiet
+    def drive_review_seen(self, review: DriveReview) -> None:
+        """The person has seen it: :meth:`drive_review` tells only what came later. Raises :class:`StateError`."""
+        from .protocol.reviewing import mark_seen
+
+        engine = self._opened()
+        engine.keeper.call(lambda: mark_seen(engine.state, review))
+
     @property
     def privacy(self) -> Privacy:
         """What a person can see and ask for: report, export, deletion, explanation."""
@@ -364,18 +383,6 @@ class Connect(OneProcess):
             reason = reason_of(error)
         raise ConsentRequired(reason)
 
-    def _open_vault(self, directory: StateDirectory) -> Vault:
-        if self._vault is None:
-            from .storage.vault import open_vault
-
-            self._vault = open_vault(self.config.vault, directory)
-        return self._vault
-
-    def _notice_of(self, purpose: Purpose) -> Notice:
-        from .core.notices.default import CROSS_BORDER_NOTICE, DEFAULT_NOTICE
-
-        return CROSS_BORDER_NOTICE if purpose is Purpose.CROSS_BORDER_TRANSFER else self._notice or DEFAULT_NOTICE
-
     def _driving(self) -> bool:
         return any(drive.running for drive in list(self._drives))
 
@@ -384,13 +391,6 @@ class Connect(OneProcess):
             self._submitter.forget()
         for drive in list(self._drives):
             drive.consent_lost(reason)
-
-    def _find_prompter(self) -> Prompter | None:
-        if self._prompter is None and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():
-            from .prompts import terminal_prompter
-
-            self._prompter = terminal_prompter()
-        return self._prompter
 
     def _after_fork(self) -> None:
         """In a forked child: no thread, lock or socket of the parent is ours; the next call opens anew (R3)."""

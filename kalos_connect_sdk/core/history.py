@@ -7,6 +7,7 @@ text in milliseconds, UTC; seconds are whole milliseconds. What is kept here:
 - an ending is remembered with who caused it and why; a third dismissal in a row starts the quiet time (R12);
 - a profile marked as a minor stays one: no event takes the mark away, and no later grant is without evidence of a
   guardian's consent (R17);
+- an event says how the vehicle moved, as far as it was known then (R12); the older ones say nothing about it;
 - an event that is malformed, or that cannot follow the ones before it, is an error and never skipped (R8).
 """
 
@@ -21,6 +22,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from ..model.consent import Duration, GrantTerms, Precision, Purpose, RecordState
 from ..model.decision import Reason
+from ..model.vehicle import Motion
 from .lifecycle import GRANTING, Event, transition
 
 __all__ = ["MalformedEvent", "apply", "fold", "make_event", "terms_from_json", "terms_to_json"]
@@ -34,6 +36,7 @@ _EVENTS: Final = {event.value: event for event in Event}
 _PURPOSES: Final = {purpose.value: purpose for purpose in Purpose}
 _PRECISIONS: Final = {precision.value: precision for precision in Precision}
 _REASONS: Final = {reason.value: reason for reason in Reason if reason is not Reason.ALLOWED}
+_MOTIONS: Final = {motion.value: motion for motion in Motion}
 _DEFAULT_REASON: Final = {
     Event.WITHDRAW: Reason.WITHDRAWN,
     Event.REVOKE: Reason.REVOKED,
@@ -91,6 +94,7 @@ def make_event(
     cause: str | None = None,
     reason: Reason | str | None = None,
     terms: GrantTerms | None = None,
+    motion: Motion | None = None,
 ) -> dict[str, Any]:
     """The body of an event: ``kind`` is an :class:`Event` value or one of the marks, ``wall_s`` seconds since 1970.
 
@@ -106,6 +110,8 @@ def make_event(
         "cause": cause,
         "reason": reason.value if isinstance(reason, Reason) else reason,
     }
+    if motion is not None:
+        body["motion"] = motion.value
     if terms is not None:
         body["precision"] = terms.precision.value
         body["terms"] = terms_to_json(terms)
@@ -273,6 +279,8 @@ def _check_shape(body: Mapping[str, Any]) -> None:
         _refuse("cause must be a word")
     if reason is not None:
         _one_of(_REASONS, body, "reason")
+    if "motion" in body:
+        _one_of(_MOTIONS, body, "motion")
     if (_EVENTS.get(kind) in GRANTING) != ("terms" in body):
         _refuse("terms belong to a grant, and to nothing else")
     if "terms" in body:

@@ -1,6 +1,7 @@
 """May a person be asked now, and what an app is told meanwhile (R12).
 
-- A driver-facing prompt appears only when parked: gear P held for 3 s. Unknown and stale count as moving.
+- A driver-facing prompt appears only when parked: gear P held for 3 s and nobody starting the engine. Unknown and
+  stale count as moving; an ignition that is off tells a standing vehicle from an unknown one, never a parked one.
 - After a refusal, a withdrawal, or a revocation by the service, only a user action may ask again; three dismissals in
   a row make the SDK quiet for seven days.
 - What asking cannot change (the OS, the vehicle's privacy switch, a missing guardian, an app whose notice the service
@@ -14,7 +15,7 @@ from typing import Final
 
 from ..model.consent import Permission, PermissionState, RecordState, Status
 from ..model.decision import Reason
-from ..model.vehicle import Gear, Motion, OsAnswer, VehicleState
+from ..model.vehicle import Gear, Ignition, Motion, OsAnswer, VehicleState
 from .gate import Decision
 
 __all__ = ["Ask", "AskFacts", "may_ask", "motion", "permission"]
@@ -34,8 +35,10 @@ def motion(state: VehicleState | None) -> Motion:
     if state.asserted_parked is not None:
         return Motion.PARKED
     if state.gear is Gear.PARK:
-        return Motion.PARKED if state.held_s >= HELD_S else Motion.IDLING
-    return Motion.UNKNOWN if state.speed_mps is None else Motion.IDLING
+        leaving = state.ignition is Ignition.START
+        return Motion.PARKED if state.held_s >= HELD_S and not leaving else Motion.IDLING
+    stands = state.speed_mps is not None or state.ignition in (Ignition.LOCK, Ignition.OFF)
+    return Motion.IDLING if stands else Motion.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["Gear", "Motion", "OsAnswer", "VehicleState"]
+__all__ = ["Gear", "Ignition", "Motion", "OsAnswer", "VehicleState"]
 
 
 class Gear(Enum):
@@ -15,6 +15,17 @@ class Gear(Enum):
     REVERSE = "R"
     NEUTRAL = "N"
     DRIVE = "D"
+
+
+class Ignition(Enum):
+    """The ignition switch, as VSS names its positions (``Vehicle.LowVoltageSystemState``)."""
+
+    LOCK = "LOCK"
+    OFF = "OFF"
+    ACC = "ACC"
+    ON = "ON"
+    START = "START"
+    """Cranking: somebody is about to leave."""
 
 
 class Motion(Enum):
@@ -40,7 +51,7 @@ class VehicleState:
     """One reading of the vehicle's signals.
 
     ``held_s`` is how long the present gear has been held, ``age_s`` how old the reading is, both in
-    seconds. ``None`` means the vehicle does not say.
+    seconds. ``None`` means the vehicle does not say. A gearbox without P: say ``PARK`` while the parking brake is set.
     """
 
     gear: Gear | None = None
@@ -53,3 +64,4 @@ class VehicleState:
     """The vehicle's privacy switch: true closes the gate."""
     asserted_parked: str | None = None
     """The reason an app without vehicle signals gave for counting as parked."""
+    ignition: Ignition | None = None

@@ -1,6 +1,10 @@
 """Asking a person: one prompt at a time, across threads and processes; it always resolves (R12).
 
-Each prompt has a thread of its own. ``request_permission`` joins the one that is open.
+Each prompt has a thread of its own. A request joins the one that is open, unless it could come to more: a person's
+own act is not answered with what is told to an app that asks by itself. Then it waits for it as for another program's.
+
+What may not be asked any more closes an open prompt as it would have kept it from opening: leaving park, another
+driver, a switch. It is looked at once more when an answer comes: an Allow given too late is void.
 """
 
 from __future__ import annotations
@@ -11,11 +15,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..core.lifecycle import Event
 from ..core.prompting import Ask, AskFacts, may_ask, motion
+from ..core.review import LEFT_PARK
 from ..errors import StateError
 from ..model.consent import (
     Duration,
@@ -29,16 +33,14 @@ from ..model.consent import (
 )
 from ..model.decision import Reason, reason_of
 from ..model.notice import Notice
-from ..model.vehicle import Motion, VehicleState
+from ..model.vehicle import VehicleState
 from ..ports import Prompter, PromptRequest
 from ..storage.locks import FileLock
 from .granting import Granting, Shown
-from .state import State
+from .joining import came_to, last_event, wait_until_free
+from .state import Snapshot, State
 from .view import View
 from .worker import Worker
-
-if TYPE_CHECKING:
-    from ..storage.locks import Lease
 
 __all__ = ["PROMPT_DEADLINE_S", "Asking"]
 
@@ -53,10 +55,11 @@ _DURATIONS = (Duration.THIS_DRIVE, Duration.days(7), Duration.UNTIL_WITHDRAWN)
 class _Closed(Exception):
     """The prompt had to close before an answer came."""
 
-    def __init__(self, event: Event, reason: Reason) -> None:
+    def __init__(self, event: Event, reason: Reason, cause: str = "subject") -> None:
         super().__init__(reason.name)
         self.event = event
         self.reason = reason
+        self.cause = cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,14 @@ class _Wanted:
     user_action: bool
     guardian: str | None
     """A reference to evidence of a guardian's consent (R17)."""
+
+    def covers(self, other: _Wanted) -> bool:
+        """What this comes to answers ``other`` as well."""
+        return (
+            (self.user_action or not other.user_action)
+            and (self.precision is other.precision or self.precision is Precision.APPROXIMATE)
+            and (other.guardian is None or self.guardian == other.guardian)
+        )
 
 
 class Asking:
@@ -94,7 +105,7 @@ class Asking:
         self._simulated = simulated
         self._granted = granted
         self._ask_service = ask_service
-        self._open: dict[Purpose, Future[Permission]] = {}
+        self._open: list[tuple[_Wanted, Future[Permission]]] = []
         self._lock = threading.Lock()
         self.cancelled = 0
         """Counts withdrawals of this process; a plain attribute, raised even in a signal handler."""
@@ -105,19 +116,21 @@ class Asking:
         """Ask when the rules allow; a request while a prompt of the purpose is open joins it."""
         wanted = _Wanted(purpose, precision, user_action, guardian_reference(guardian))
         with self._lock:
-            running = self._open.get(purpose)
-            if running is not None and not running.done():
-                return running
+            self._open = [(known, future) for known, future in self._open if not future.done()]
+            for known, running in self._open:
+                if known.purpose is purpose and known.covers(wanted):
+                    return running
             future: Future[Permission] = Future()
             future.set_running_or_notify_cancel()  # others may join it: nobody cancels it for all
-            self._open[purpose] = future
-        threading.Thread(target=self._resolve, args=(future, wanted), name="kalos-prompt", daemon=True).start()
+            self._open.append((wanted, future))
+        if not _begun(threading.Thread(target=self._resolve, args=(future, wanted), name="kalos-prompt", daemon=True)):
+            future.set_result(_because(self._view.permission(purpose), Reason.PROMPT_FAILED))
         return future
 
     def close(self) -> None:
         """Close open prompts; each resolves, within a moment."""
         self.cancelled += 1
-        for future in list(self._open.values()):
+        for _, future in list(self._open):
             try:
                 future.exception(timeout=_CLOSE_WAIT_S)
             except TimeoutError:
@@ -144,14 +157,31 @@ class Asking:
             return self._already(present, purpose, wanted.precision)
         if self._view.outdated(purpose) is not None:
             self._ask_service()  # it may have changed its mind, and then nothing else would tell us
-        ask = self._may_ask(wanted)
+        ask = self._may_ask(wanted, self._view.snapshot())
         if not ask.allowed:
             return self._not_asked(ask, purpose)
-        lease = self._one_prompt(purpose)
+        lock = FileLock(self._state.directory, f"prompt-{purpose.value}.lock")
+        lease = lock.try_acquire()
         if lease is None:
-            return self._view.permission(purpose)  # another process asked: its answer counts
+            return self._joined(lock, wanted)
         with lease:
             return self._prompt(wanted)
+
+    def _joined(self, lock: FileLock, wanted: _Wanted) -> Permission:
+        """Another program, or another request of this one, prompts: its answer counts."""
+        purpose, page = wanted.purpose, self._state.page
+        cancelled, withdrawals = self.cancelled, page.withdrawals(purpose)
+        before = self._keeper.call(lambda: last_event(self._state))
+        wait_until_free(
+            lock,
+            lambda: self.cancelled != cancelled or page.withdrawals(purpose) != withdrawals,
+            PROMPT_DEADLINE_S,
+        )
+        present = self._view.permission(purpose)
+        if present.granted:
+            return self._already(present, purpose, wanted.precision)
+        reason = self._keeper.call(lambda: came_to(self._state, purpose, before))
+        return self._told(purpose, reason)
 
     def _already(self, present: Permission, purpose: Purpose, precision: Precision) -> Permission:
         if precision is Precision.APPROXIMATE and present.precision is Precision.PRECISE:
@@ -164,14 +194,14 @@ class Asking:
             return self._after_grant(purpose)
         return present
 
-    def _may_ask(self, wanted: _Wanted) -> Ask:
-        purpose, snapshot = wanted.purpose, self._view.snapshot()
+    def _may_ask(self, wanted: _Wanted, snapshot: Snapshot) -> Ask:
+        purpose = wanted.purpose
         record = snapshot.records[purpose]
         prompter = self._prompter()
         vehicle = self._view.vehicle()
         readable = snapshot.unreadable
         if readable is None and record.status.active and not self._view.ended(purpose, record.epoch):
-            reason = self._view.decide(purpose).reason
+            reason = self._view.decide(purpose, snapshot=snapshot).reason
             readable = reason if reason is Reason.STATE_ROLLED_BACK else None
         return may_ask(
             AskFacts(
@@ -193,23 +223,11 @@ class Asking:
 
     def _not_asked(self, ask: Ask, purpose: Purpose) -> Permission:
         if ask.reason is Reason.DEFERRED:
-            self._keeper.call(lambda: self._granting.note(Event.DEFER, purpose, Reason.DEFERRED))
+            self._keeper.call(lambda: self._granting.note(Event.DEFER, purpose, Reason.DEFERRED, "vehicle"))
         record = self._state.snapshot.records[purpose]
         return Permission(
             ask.permission_state or PermissionState.UNAVAILABLE, ask.reason or Reason.NOT_ASKED, epoch=record.epoch
         )
-
-    def _one_prompt(self, purpose: Purpose) -> Lease | None:
-        """The right to prompt; or None once another process's prompt of this purpose has resolved."""
-        lock = FileLock(self._state.directory, f"prompt-{purpose.value}.lock")
-        lease = lock.try_acquire()
-        if lease is not None:
-            return lease
-        deadline = time.monotonic() + PROMPT_DEADLINE_S
-        wait = threading.Event()
-        while lock.held_elsewhere() and time.monotonic() < deadline:
-            wait.wait(_LOOK_S)
-        return None
 
     def _prompt(self, wanted: _Wanted) -> Permission:
         state, purpose, precision = self._state, wanted.purpose, wanted.precision
@@ -226,15 +244,19 @@ class Asking:
         closed: _Closed | None = None
         answer = PromptAnswer.dismiss()
         try:
-            answer = self._answer(shown, precision)
+            answer = self._answer(shown, wanted)
         except _Closed as error:
             closed = error
         if closed is not None:
-            event, reason = closed.event, closed.reason
-            self._keeper.call(lambda: self._granting.note(event, purpose, reason))
-            deferred = self._view.permission(purpose, deferred=reason is Reason.DEFERRED)
-            return deferred if deferred.reason is not Reason.NOT_ASKED else _because(deferred, reason)
+            event, reason, cause = closed.event, closed.reason, closed.cause
+            self._keeper.call(lambda: self._granting.note(event, purpose, reason, cause))
+            return self._told(purpose, reason)
         return self._record(shown, answer, precision)
+
+    def _told(self, purpose: Purpose, reason: Reason) -> Permission:
+        """How things stand after a prompt that closed because of ``reason``."""
+        present = self._view.permission(purpose, deferred=reason is Reason.DEFERRED)
+        return present if present.reason is not Reason.NOT_ASKED else _because(present, reason)
 
     def _record(self, shown: Shown, answer: PromptAnswer, precision: Precision) -> Permission:
         purpose = shown.purpose
@@ -261,17 +283,17 @@ class Asking:
 
     # -- the prompt itself -----------------------------------------------------------------------
 
-    def _answer(self, shown: Shown, precision: Precision) -> PromptAnswer:
+    def _answer(self, shown: Shown, wanted: _Wanted) -> PromptAnswer:
         """The person's answer; raises :class:`_Closed` when the prompt must close without one."""
         prompter = self._prompter()
         if prompter is None:
-            raise _Closed(Event.PROMPT_FAILED, Reason.NO_PROMPTER)
+            raise _Closed(Event.PROMPT_FAILED, Reason.NO_PROMPTER, "device")
         answers: SimpleQueue[PromptAnswer | BaseException] = SimpleQueue()
         started, cancelled = self._state.clock.read().boottime_s, self.cancelled
         closing = threading.Event()
         request = PromptRequest(
             purpose=shown.purpose,
-            precision=precision,
+            precision=wanted.precision,
             notice=shown.notice,
             text=shown.text,
             durations=_DURATIONS,
@@ -280,37 +302,63 @@ class Asking:
             service_origin=self._config.origin,
             _answer=answers.put,
         )
-        threading.Thread(
+        asker = threading.Thread(
             target=_run_prompter, args=(prompter, request, answers), name="kalos-prompter", daemon=True
-        ).start()
+        )
         try:
-            answer = self._await(shown, prompter, answers, started, cancelled)
+            if not _begun(asker):
+                raise _Closed(Event.PROMPT_FAILED, Reason.PROMPT_FAILED, "device")
+            answer = self._await(shown, wanted, answers, started, cancelled)
         finally:
             closing.set()
         if not isinstance(answer, PromptAnswer):
-            raise _Closed(Event.PROMPT_FAILED, Reason.PROMPT_FAILED)
+            raise _Closed(Event.PROMPT_FAILED, Reason.PROMPT_FAILED, "device")
         return answer
 
     def _await(
         self,
         shown: Shown,
-        prompter: Prompter,
+        wanted: _Wanted,
         answers: SimpleQueue[PromptAnswer | BaseException],
         started: float,
         cancelled: int,
     ) -> PromptAnswer | BaseException:
-        driver_facing = bool(getattr(prompter, "driver_facing", True))
         while True:
+            answer = None
             try:
-                return answers.get(timeout=_LOOK_S)
+                answer = answers.get(timeout=_LOOK_S)
             except Empty:
                 pass
+            if answer is not None and not _allows(answer):
+                return answer  # a no is never too late
             if self.cancelled != cancelled or self._state.page.withdrawals(shown.purpose) != shown.withdrawals:
                 raise _Closed(Event.DISMISS, Reason.WITHDRAWN)
-            if driver_facing and motion(self._view.vehicle()) is not Motion.PARKED:
-                raise _Closed(Event.DEFER, Reason.DEFERRED)
+            self._close_if_not_asked_now(wanted)
+            if answer is not None:
+                return answer
             if self._state.clock.read().boottime_s - started > PROMPT_DEADLINE_S:
                 raise _Closed(Event.DISMISS, Reason.DISMISSED)
+
+    def _close_if_not_asked_now(self, wanted: _Wanted) -> None:
+        """By what is known without the keeper: it may wait for a vault, and leaving park closes within a second."""
+        ask = self._may_ask(wanted, self._state.snapshot)
+        if ask.reason is Reason.DEFERRED:
+            raise _Closed(Event.DEFER, Reason.DEFERRED, LEFT_PARK)
+        if ask.reason is not None and ask.permission_state is not PermissionState.BLOCKED:
+            raise _Closed(Event.PROMPT_FAILED, ask.reason, "device")
+
+
+def _begun(thread: threading.Thread) -> bool:
+    """False when the process may start no more threads: nobody would ask."""
+    try:
+        thread.start()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _allows(answer: PromptAnswer | BaseException) -> bool:
+    return isinstance(answer, PromptAnswer) and answer.choice is PromptChoice.ALLOW
 
 
 def _run_prompter(

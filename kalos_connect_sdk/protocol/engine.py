@@ -23,6 +23,7 @@ from ..storage.directory import StateDirectory
 from ..storage.forks import undivided
 from .identity import Identity
 from .link import Link
+from .moving import Moving
 from .state import Snapshot, State
 from .view import View
 from .worker import Reply, Worker
@@ -86,6 +87,8 @@ class Engine:
             self.state,
             lambda: self.keeper.call(self._reload),
         )
+        self.moving = Moving(self.state, self.view, self.keeper)
+        self.state.motion = self.moving.now
         if self.state.unfinished():
             self.keeper.call(self._build)  # recovery comes before any answer (R5)
         else:

@@ -51,14 +51,14 @@ class Granting:
         self._silence = silence
         self._ending = ending
 
-    def note(self, event: Event, purpose: Purpose, reason: Reason | None = None) -> None:
+    def note(self, event: Event, purpose: Purpose, reason: Reason | None = None, cause: str = "subject") -> None:
         """Record something that changes no grant: deny, dismiss, defer, a prompt that failed."""
         state = self._state
         record = state.reload().records[purpose]
         if transition(record.status, event) is None or state.unreadable is not None:
             return
         try:
-            state.commit([state.event(event.value, purpose, record.epoch, cause="subject", reason=reason)])
+            state.commit([state.event(event.value, purpose, record.epoch, cause=cause, reason=reason)])
         except StorageFailure:
             pass  # an unanswered prompt that cannot be counted grants nothing all the same
 

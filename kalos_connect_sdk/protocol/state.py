@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from ..core.lifetime import Mark, Now
 from ..errors import StateError, StateUnreadable, VaultUnavailable
 from ..model.consent import GrantTerms, Purpose, RecordState
 from ..model.decision import Reason
+from ..model.vehicle import Motion
 from ..ports import Clock
 from ..storage.datakeys import DataKeys, RamState
 from ..storage.directory import StateDirectory
@@ -67,6 +68,8 @@ class State:
         self.identity = identity
         self.writer_wait_s = WRITER_WAIT_S
         """How long a commit waits for another program's."""
+        self.motion: Callable[[], Motion] = lambda: Motion.UNKNOWN
+        """How the vehicle moves now, as far as is known: what an event is written with (R12)."""
         self.clock = clock
         self.secret: Secret | None = None
         self.unreadable: Reason | None = None
@@ -239,9 +242,8 @@ class State:
         terms: GrantTerms | None = None,
     ) -> dict[str, Any]:
         """A ledger event of now."""
-        return make_event(
-            kind, purpose, epoch, self.now().wall_s, cause=cause, reason=reason.value if reason else None, terms=terms
-        )
+        wall_s, motion = self.now().wall_s, self.motion()
+        return make_event(kind, purpose, epoch, wall_s, cause=cause, reason=reason, terms=terms, motion=motion)
 
     def commit(
         self,

@@ -14,12 +14,12 @@ from dataclasses import replace
 from ..config import Config
 from ..core.gate import Border, Decision, Facts, decide
 from ..core.lifetime import Verdict, assess
-from ..core.prompting import permission
+from ..core.prompting import motion, permission
 from ..model.consent import Permission, Precision, Purpose, RecordState
 from ..model.decision import Reason
 from ..model.notice import Notice
-from ..model.vehicle import OsAnswer, VehicleState
-from ..ports import OsPermission, Prompter, VehicleSignals
+from ..model.vehicle import Motion, OsAnswer, VehicleState
+from ..ports import AssertedParked, OsPermission, Prompter, VehicleSignals
 from .state import Snapshot, State
 
 __all__ = ["View"]
@@ -52,6 +52,9 @@ class View:
         self._profile = profile
         self._vehicle = vehicle
         self._heard = VehicleState()
+        self._heard_at = -math.inf
+        self.asserts_parked = isinstance(vehicle, AssertedParked)
+        """The app says that it is parked; nobody has looked."""
         self._os = os_permission
         self._state = state
         self.waits: Callable[[Purpose], bool] = lambda purpose: False
@@ -84,10 +87,19 @@ class View:
         if self._vehicle is None:
             return None
         try:
-            self._heard = self._vehicle.read()
+            heard = self._vehicle.read()
         except Exception:
             return replace(self._heard, age_s=math.inf)
-        return self._heard
+        self._heard, self._heard_at = heard, time.monotonic()
+        return heard
+
+    def heard_motion(self) -> Motion | None:
+        """How the vehicle moves by what its signals said last, as old as that is by now; None without signals. Any
+        thread; asks nobody."""
+        if self._vehicle is None or self.asserts_parked:
+            return None
+        heard = self._heard
+        return motion(replace(heard, age_s=heard.age_s + time.monotonic() - self._heard_at))
 
     def os(self) -> OsAnswer:
         """The operating system's answer; an adapter that fails is unknown, and unknown means no (R1)."""

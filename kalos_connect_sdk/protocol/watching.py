@@ -43,6 +43,7 @@ class Watcher:
         cut: Callable[[], None],
         finish: Callable[[], None],
         keep_time: Callable[[], None],
+        hear_motion: Callable[[], None],
         end: Callable[[Purpose, Cause], None],
         driving: Callable[[], bool],
         lost: Callable[[Reason], None],
@@ -53,6 +54,7 @@ class Watcher:
         self._cut = cut
         self._finish = finish
         self._keep_time = keep_time
+        self._hear_motion = hear_motion
         self._driving = driving
         self._lost = lost
         self._ask = ask
@@ -156,6 +158,7 @@ class Watcher:
         return bool(self._subscribers) or self._driving()
 
     def _judge(self, now: float) -> None:
+        self._hear_motion()
         granted: list[Purpose] = []
         for purpose in Purpose:
             if self._state.snapshot.records[purpose].status.active:

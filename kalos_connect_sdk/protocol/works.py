@@ -83,6 +83,7 @@ class Works:
             link.cut,
             self._finish,
             self._keep_time,
+            engine.moving.look,
             engine.end_because,
             parts.driving,
             parts.consent_lost,

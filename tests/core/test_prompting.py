@@ -23,7 +23,7 @@ from kalos_connect_sdk.model.consent import (
     Status,
 )
 from kalos_connect_sdk.model.decision import Reason
-from kalos_connect_sdk.model.vehicle import Gear, Motion, OsAnswer, VehicleState
+from kalos_connect_sdk.model.vehicle import Gear, Ignition, Motion, OsAnswer, VehicleState
 from kalos_connect_sdk.ports import AssertedParked
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
@@ -72,6 +72,13 @@ PARKED = VehicleState(gear=Gear.PARK, speed_mps=0.0, held_s=3.0)
         (VehicleState(gear=Gear.NEUTRAL, speed_mps=0.4, held_s=99.0), Motion.IDLING),
         (VehicleState(gear=Gear.REVERSE, speed_mps=1.0, held_s=99.0), Motion.MOVING),
         (VehicleState(gear=Gear.DRIVE, held_s=99.0), Motion.UNKNOWN),
+        (VehicleState(gear=Gear.DRIVE, held_s=99.0, ignition=Ignition.OFF), Motion.IDLING),
+        (VehicleState(held_s=99.0, ignition=Ignition.LOCK), Motion.IDLING),
+        (VehicleState(held_s=99.0, ignition=Ignition.ACC), Motion.UNKNOWN),
+        (VehicleState(held_s=99.0, ignition=Ignition.ON), Motion.UNKNOWN),
+        (VehicleState(speed_mps=9.0, ignition=Ignition.OFF), Motion.MOVING),
+        (VehicleState(age_s=6.0, ignition=Ignition.OFF), Motion.UNKNOWN),
+        (replace(PARKED, ignition=Ignition.START), Motion.IDLING),
         (VehicleState(speed_mps=0.0, held_s=99.0), Motion.IDLING),
         (VehicleState(speed_mps=30.0), Motion.MOVING),
         (VehicleState(asserted_parked="a desk"), Motion.PARKED),
@@ -89,11 +96,15 @@ def test_r12_motion(state, expected):
     st.none() | st.floats(),
     st.floats(),
     st.floats(),
+    st.sampled_from([None, *Ignition]),
 )
-def test_r12_parked_is_gear_p_held_fresh_and_standing(gear, speed, held, age):
-    parked = motion(VehicleState(gear=gear, speed_mps=speed, held_s=held, age_s=age)) is Motion.PARKED
+def test_r12_parked_is_gear_p_held_fresh_standing_and_not_starting(gear, speed, held, age, ignition):
+    said = VehicleState(gear=gear, speed_mps=speed, held_s=held, age_s=age, ignition=ignition)
     standing = speed is None or -0.5 < speed < 0.5
-    assert parked is (gear is Gear.PARK and held >= 3 and 0 <= age <= 5 and standing)
+    leaving = ignition is Ignition.START
+    assert (motion(said) is Motion.PARKED) is (
+        gear is Gear.PARK and held >= 3 and 0 <= age <= 5 and standing and not leaving
+    )
 
 
 # -- may we ask -----------------------------------------------------------------------------------

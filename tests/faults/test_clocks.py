@@ -156,7 +156,7 @@ class ClocksBeforeAnApp(RuleBasedStateMachine):
     def grants(self, kind: str) -> None:
         assert self.connect is not None
         self.connect.withdraw()
-        self.connect._prompter.will(PromptAnswer.allow(DURATIONS[kind]))  # type: ignore[union-attr]
+        self.connect._defaults._prompter.will(PromptAnswer.allow(DURATIONS[kind]))  # type: ignore[union-attr]
         self.believed = self.connect.request_permission(user_action=True).granted
         assert self.believed or kind != "this-drive"
         assert self.believed or not self.sound, "a clock that was right from the start is trusted"

@@ -158,7 +158,7 @@ def test_r8_an_allow_to_a_history_that_broke_meanwhile_is_none(make, tmp_path):
     permission = connect.request_permission(user_action=True)
     assert permission.state is PermissionState.UNAVAILABLE and permission.reason is Reason.STATE_UNREADABLE
     connect.reset()
-    connect._prompter.will(PromptAnswer.allow())
+    connect._defaults._prompter.will(PromptAnswer.allow())
     assert connect.request_permission(user_action=True).granted
 
 

@@ -157,7 +157,6 @@ def test_r12_a_user_action_reopens_what_was_quiet(make):
 def test_no_prompter_is_unavailable(make, monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     connect = make(prompter=None)
-    connect._prompter = None
     permission = connect.request_permission(user_action=True)
     assert permission.state is PermissionState.UNAVAILABLE and permission.reason is Reason.NO_PROMPTER
 
