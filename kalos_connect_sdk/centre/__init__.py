@@ -19,13 +19,15 @@ from typing import Any, Final
 from ..connect import Connect
 from ..errors import KalosConnectError, StateError
 from ..model.consent import Purpose
+from ..model.review import DriveReview
 from ..model.rights import DeletionReason
 from ..prompts.catalogue import direction_of, labels
 from ..prompts.web import assets
 from ..prompts.web.server import Answer, Asked, Page, PageServer
 from ..prompts.words import words_for
+from .review import review_document
 from .state import indicator, reading
-from .words import centre_words
+from .words import centre_words, review_words
 
 __all__ = ["ConsentCentre"]
 
@@ -50,6 +52,7 @@ class ConsentCentre:
         self._locale = locale or connect.config.locale or "en"
         self._words = centre_words(self._locale)
         self._names = words_for(self._locale)
+        self._review_words = review_words(self._locale)
         self._theme = theme
         script = ("text/javascript; charset=utf-8", (files(__package__) / "assets" / "centre.js").read_bytes())
         sheet = ("text/css; charset=utf-8", (files(__package__) / "assets" / "centre.css").read_bytes())
@@ -87,7 +90,7 @@ class ConsentCentre:
     # -- the page --------------------------------------------------------------------------------
 
     def _document(self, key: str) -> Answer:
-        words = self._words
+        words, review = self._words, self._review_words
         said = escape(json.dumps(labels(words), ensure_ascii=False))
         return Answer(f"""<!doctype html>
 <html lang="{escape(self._locale)}" dir="{direction_of(self._locale)}" data-theme="{self._theme}">
@@ -104,6 +107,8 @@ class ConsentCentre:
 <p id="said" role="status" aria-live="assertive"></p>
 <p id="parked" hidden>{escape(words.parked_only)}</p>
 <div id="reading" hidden>
+<section id="review" hidden><h2>{escape(review.title)}</h2><ul id="outcomes"></ul>
+<div class="acts"><button class="plain" id="seen" type="button">{escape(review.seen)}</button></div></section>
 <div class="strips"><section id="day"></section><section id="week"></section></div>
 <h2>{escape(words.rights)}</h2>
 <div class="acts"><button class="plain" id="copy" type="button">{escape(words.copy)}</button>
@@ -125,6 +130,7 @@ class ConsentCentre:
             "/copy": self._copy,
             "/explain": self._explain,
             "/delete": self._delete,
+            "/seen": self._seen,
         }
         act = acts.get(asked.path)
         if act is None:
@@ -159,6 +165,12 @@ class ConsentCentre:
         self._connect.privacy.request_deletion(DeletionReason.NO_LONGER_USED)
         return {"said": self._words.stopped}
 
+    def _seen(self, asked: Asked) -> dict[str, Any]:
+        """The person has read the review, up to what they were shown; not while driving."""
+        if self._connect.parked:
+            self._connect.drive_review_seen(DriveReview(upto=asked.fields.get("upto", "")))
+        return {"said": ""}
+
     # -- what it shows ---------------------------------------------------------------------------
 
     def _state(self, asked: Asked) -> dict[str, Any]:
@@ -191,6 +203,8 @@ class ConsentCentre:
                 report = self._connect.privacy.report()
                 receipts = [dict(receipt) for receipt in self._connect.receipts()]
                 found = reading(report.use, receipts, report.requests, report.made_at, self._words, self._names)
+                review = self._connect.drive_review() or DriveReview()
+                found["review"] = review_document(review, self._review_words)
             except KalosConnectError:
                 found = None
             self._read = (time.monotonic(), found)

@@ -7,7 +7,7 @@ from functools import cache
 
 from ..prompts.catalogue import N_, in_language
 
-__all__ = ["CentreWords", "centre_words"]
+__all__ = ["CentreWords", "ReviewWords", "centre_words", "review_words"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,39 @@ class CentreWords:
     gone: str = N_("This page is no longer connected.")
 
 
+@dataclass(frozen=True, slots=True)
+class ReviewWords:
+    """One language's words for the review after a drive, by outcome. ``times`` takes ``{n}``."""
+
+    title: str = N_("While you were driving")
+    seen: str = N_("I have read this")
+    deferred: str = N_("A question about your location was put off.")
+    closed: str = N_("A question about your location was closed because the vehicle left park.")
+    dismissed: str = N_("A question about your location was closed without an answer.")
+    failed: str = N_("A question about your location could not be asked.")
+    refused: str = N_("Location was refused.")
+    allowed: str = N_("Location was allowed.")
+    changed: str = N_("What is allowed of your location was changed.")
+    withdrawn: str = N_("Sharing your location was stopped.")
+    revoked: str = N_("Your consent was revoked.")
+    revoked_by_service: str = N_("The service ended your consent.")
+    revoked_by_os: str = N_("The system took the location permission away, and your consent ended.")
+    revoked_by_vehicle: str = N_("The vehicle's privacy switch ended your consent.")
+    revoked_by_profile: str = N_("Your consent ended: this profile needs a guardian's.")
+    expired: str = N_("Your consent ran out.")
+    invalidated: str = N_("Your consent ended because what it was given for has changed.")
+    reset: str = N_("The record of your consent was begun anew.")
+    abroad: str = N_("Transfer abroad")
+    times: str = N_("{n} times")
+
+
 @cache
 def centre_words(locale: str) -> CentreWords:
     """The labels for ``locale``; English where there are none."""
     return in_language(CentreWords(), locale)
+
+
+@cache
+def review_words(locale: str) -> ReviewWords:
+    """The words for ``locale``; English where there are none."""
+    return in_language(ReviewWords(), locale)

@@ -14,10 +14,13 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from kalos_connect_sdk import HourOfUse, Position, PromptAnswer, Purpose
+from kalos_connect_sdk import DriveOutcome, DriveReview, HourOfUse, Outcome, Position, PromptAnswer, Purpose
 from kalos_connect_sdk.centre import ConsentCentre
+from kalos_connect_sdk.centre.review import review_document, sentence
 from kalos_connect_sdk.centre.state import strip
+from kalos_connect_sdk.centre.words import review_words
 from kalos_connect_sdk.model.vehicle import OsAnswer
+from kalos_connect_sdk.prompts.catalogue import DRAFTS
 from kalos_connect_sdk.prompts.web.server import _Listener as PageListener
 from kalos_connect_sdk.testing import FakeVehicle
 
@@ -117,6 +120,61 @@ def test_r12_rights_and_copies_wait_until_parked(centre):
     assert len(connect.privacy.requests()) == 1
 
 
+def drive_and_stop(connect: Any, vehicle: FakeVehicle) -> None:
+    """On the way the person stops sharing, then two questions are put off."""
+    drive_a_bit(connect)
+    vehicle.move(20.0)
+    connect.withdraw()
+    for _ in range(2):
+        connect.request_permission(user_action=True)
+
+
+def test_r12_the_review_after_a_drive_is_shown_once_parked_until_it_was_read(centre):
+    vehicle = FakeVehicle()
+    connect, page = centre(vehicle=vehicle)
+    drive_and_stop(connect, vehicle)
+    reader = Reader(page.link())
+    assert reader.post("/state")["reading"] is None
+    vehicle.park()
+    state = reader.post("/state")
+    review = state["reading"]["review"]
+    assert [line["told"] for line in review["lines"]] == [
+        "A question about your location was put off. (2 times)",
+        "Sharing your location was stopped.",
+    ]
+    vehicle.move(5.0)
+    reader.post("/seen", upto=review["upto"])
+    vehicle.park()
+    assert reader.post("/state")["reading"]["review"] == review, "nobody reads while driving"
+    reader.post("/seen", upto="nothing of ours")
+    reader.post("/seen")
+    assert reader.post("/state")["reading"]["review"] == review
+    reader.post("/seen", upto=review["upto"])
+    assert reader.post("/state")["reading"]["review"]["lines"] == []
+    assert not connect.drive_review()
+
+
+@pytest.mark.parametrize("tag", ["en", "zh-CN", *DRAFTS])
+def test_every_outcome_has_a_sentence_of_its_own_in_every_language(tag):
+    words, at = review_words(tag), datetime(2026, 11, 24, 12, tzinfo=UTC)
+    told = {
+        sentence(DriveOutcome(outcome, purpose, None, by, at, at, times), words)
+        for outcome in Outcome
+        for purpose in Purpose
+        for by in (("subject", "service", "os", "vehicle", "profile") if outcome is Outcome.REVOKED else ("subject",))
+        for times in (1, 3)
+    }
+    assert len(told) == (len(Outcome) + 4) * len(Purpose) * 2
+
+
+def test_an_outcome_that_repeats_says_from_when_to_when():
+    first = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    last = first + timedelta(hours=1)
+    line = DriveOutcome(Outcome.DEFERRED, Purpose.NAVIGATION, None, "vehicle", first, last, 9)
+    [told] = review_document(DriveReview((line,), "ab"), review_words("en"))["lines"]
+    assert told["when"] == f"{first.astimezone():%Y-%m-%d %H:%M} - {last.astimezone():%Y-%m-%d %H:%M}"
+
+
 def test_a_change_made_elsewhere_is_told_at_once(centre, make):
     connect, page = centre()
     drive_a_bit(connect)
@@ -208,7 +266,7 @@ def test_a_page_that_asks_while_its_program_ends_finds_nobody(centre, monkeypatc
     assert asked == [True]
 
 
-@pytest.mark.parametrize("path", ["/stop", "/delete", "/ask", "/state", "/copy", "/nothing"])
+@pytest.mark.parametrize("path", ["/stop", "/delete", "/ask", "/state", "/copy", "/seen", "/nothing"])
 def test_without_the_key_nothing_happens(centre, path):
     connect, page = centre()
     drive_a_bit(connect)
@@ -326,6 +384,25 @@ def test_driving_hides_what_has_to_be_read(centre, show):
     vehicle.move(15.0)
     page.wait_for_selector("#reading", state="hidden")
     assert page.locator("#stop").is_visible() and page.get_by_text("The rest is shown when parked.").is_visible()
+
+
+@pytest.mark.once
+def test_r12_a_person_reads_the_review_once_parked_and_says_so(centre, show):
+    vehicle = FakeVehicle()
+    connect, opened = centre(vehicle=vehicle, locale="zh-CN")
+    drive_and_stop(connect, vehicle)
+    page = show(opened, "head-unit")
+    assert page.locator("#review").is_hidden()
+    vehicle.park()
+    page.wait_for_selector("#review:not([hidden])")
+    assert page.locator("#outcomes li").count() == 2
+    assert "已停止共享您的位置。" in page.inner_text("#outcomes")
+    box = page.locator("#seen").bounding_box()
+    assert box["height"] >= 76 and box["width"] >= 76
+    page.focus("#seen")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#review", state="hidden")
+    assert page.locator("#reading").is_visible() and not connect.drive_review()
 
 
 @pytest.mark.once

@@ -90,6 +90,7 @@ def test_options_that_are_not_given_have_one_default(monkeypatch: pytest.MonkeyP
         "profile": None,
         "json": False,
         "debug": False,
+        "seen": False,
         "run": None,
     }
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from kalos_connect_sdk import Config, Connect, Reason
 from kalos_connect_sdk.cli import stream
 from kalos_connect_sdk.cli.car import write_drive
 from kalos_connect_sdk.cli.main import main
 from kalos_connect_sdk.cli.patience import Patience
-from kalos_connect_sdk.testing import ServiceEmulator
+from kalos_connect_sdk.testing import FakeVehicle, ServiceEmulator
 
 ALLOW = ("--answer", "allow-this-drive")
 
@@ -191,6 +192,28 @@ def test_r11_withdrawing_is_one_command_and_the_service_knows(
     assert "Withdrawn." in text
 
 
+def test_r12_what_happened_while_driving_is_told_until_it_was_read(
+    say: Callable[..., Said], home: Path, service: ServiceEmulator
+) -> None:
+    say("consent", "request", *ALLOW)
+    assert say("status", "--json")[1]["drive_review"] == []
+    assert "While driving" not in say("status")[1]
+    vehicle = FakeVehicle(parked=False, speed_mps=20.0)
+    config = Config(service_url=service.url, state_dir=f"{home}/state", vault=f"file:{home}/vault")
+    with Connect("kalos-connect", config=config, vehicle=vehicle) as car:
+        assert car.permission().granted
+        car.withdraw()
+        assert car.request_permission(user_action=True).reason is Reason.NO_PROMPTER
+    code, text, _ = say("status")
+    assert code == 0
+    assert "While driving" in text and "Sharing your location was stopped." in text and "status --seen" in text
+    [told] = say("status", "--json")[1]["drive_review"]
+    assert (told["outcome"], told["reason"], told["by"], told["times"]) == ("withdrawn", "WITHDRAWN", "subject", 1)
+    assert datetime.fromisoformat(told["first_at"]) == datetime.fromisoformat(told["last_at"])
+    assert "While driving" not in say("status", "--seen")[1]
+    assert say("status", "--json")[1]["drive_review"] == []
+
+
 def test_r12_after_a_withdrawal_only_the_person_reopens_the_question(say: Callable[..., Said]) -> None:
     say("consent", "request", *ALLOW)
     say("consent", "withdraw")
@@ -257,7 +280,7 @@ def test_r8_reset_is_the_way_out_of_a_damaged_state(say: Callable[..., Said], ho
     damaged[100:] = b"\xff" * (len(damaged) - 100)
     ledger.write_bytes(bytes(damaged))
     code, status, _ = say("status", "--json")
-    assert (code, status["granted"]) == (7, False)
+    assert (code, status["granted"], status["drive_review"]) == (7, False, None)
     assert say("status")[0] == 7
     assert say("consent", "withdraw", "--json")[0] == 0, "R11: in any state"
     assert say("consent", "reset", "--json")[:1] == (0,)

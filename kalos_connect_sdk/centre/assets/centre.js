@@ -41,6 +41,13 @@ function strip(section, { label, total, bars }) {
   put(section, "p", total);
 }
 
+function review({ lines, upto }) {
+  at("review").hidden = !lines.length;
+  at("seen").dataset.upto = upto;
+  at("outcomes").replaceChildren();
+  for (const line of lines) put(at("outcomes"), "li", `${line.when} · ${line.told}`);
+}
+
 function show(state) {
   document.body.classList.toggle("on", state.on);
   document.body.classList.toggle("sharing", state.sharing);
@@ -53,6 +60,7 @@ function show(state) {
   at("parked").hidden = state.parked;
   at("reading").hidden = !state.reading;
   if (!state.reading) return;
+  review(state.reading.review);
   strips(at("day"), state.reading.day);
   strips(at("week"), state.reading.week);
   at("requests").replaceChildren();
@@ -62,10 +70,10 @@ function show(state) {
   if (!state.reading.receipts.length) put(at("receipts"), "li", words.no_receipt);
 }
 
-async function act(button, path, done) {
+async function act(button, path, done, fields) {
   button.disabled = true;
   try {
-    const reply = await post(path);
+    const reply = await post(path, fields);
     at("said").textContent = reply.said ?? "";
     if (done) done(reply);
   } catch {
@@ -84,6 +92,7 @@ function save(copy) {
 }
 
 for (const name of ["stop", "ask", "explain", "delete"]) at(name).addEventListener("click", (event) => act(event.currentTarget, `/${name}`));
+at("seen").addEventListener("click", (event) => act(event.currentTarget, "/seen", null, { upto: event.currentTarget.dataset.upto }));
 at("copy").addEventListener("click", (event) => act(event.currentTarget, "/copy", save));
 
 (async function follow() {
