@@ -151,7 +151,7 @@ class Asking:
 
     def _ask(self, wanted: _Wanted) -> Permission:
         purpose = wanted.purpose
-        self._keeper.call(lambda: self._state.reload(ask_vault=True))
+        before = self._keeper.call(self._read)
         present = self._view.permission(purpose)
         if present.granted:
             return self._already(present, purpose, wanted.precision)
@@ -163,25 +163,34 @@ class Asking:
         lock = FileLock(self._state.directory, f"prompt-{purpose.value}.lock")
         lease = lock.try_acquire()
         if lease is None:
-            return self._joined(lock, wanted)
+            return self._joined(lock, wanted, before)
         with lease:
+            self._keeper.call(self._read)
+            present = self._view.permission(purpose)
+            if present.granted:  # by another program, while we came to this
+                return self._already(present, purpose, wanted.precision)
             return self._prompt(wanted)
 
-    def _joined(self, lock: FileLock, wanted: _Wanted) -> Permission:
+    def _read(self) -> int:
+        """Read what other programs wrote; where the history ends."""
+        self._state.reload(ask_vault=True)
+        return last_event(self._state)
+
+    def _joined(self, lock: FileLock, wanted: _Wanted, before: int) -> Permission:
         """Another program, or another request of this one, prompts: its answer counts."""
         purpose, page = wanted.purpose, self._state.page
         cancelled, withdrawals = self.cancelled, page.withdrawals(purpose)
-        before = self._keeper.call(lambda: last_event(self._state))
-        wait_until_free(
-            lock,
-            lambda: self.cancelled != cancelled or page.withdrawals(purpose) != withdrawals,
-            PROMPT_DEADLINE_S,
-        )
+
+        def over() -> bool:
+            return self.cancelled != cancelled or page.withdrawals(purpose) != withdrawals
+
+        wait_until_free(lock, over, PROMPT_DEADLINE_S)
         present = self._view.permission(purpose)
         if present.granted:
             return self._already(present, purpose, wanted.precision)
-        reason = self._keeper.call(lambda: came_to(self._state, purpose, before))
-        return self._told(purpose, reason)
+        if over():
+            return self._told(purpose, Reason.WITHDRAWN)
+        return self._told(purpose, self._keeper.call(lambda: came_to(self._state, purpose, before)))
 
     def _already(self, present: Permission, purpose: Purpose, precision: Precision) -> Permission:
         if precision is Precision.APPROXIMATE and present.precision is Precision.PRECISE:
@@ -254,9 +263,10 @@ class Asking:
         return self._record(shown, answer, precision)
 
     def _told(self, purpose: Purpose, reason: Reason) -> Permission:
-        """How things stand after a prompt that closed because of ``reason``."""
+        """How things stand after a prompt that closed because of ``reason``; what would forbid it anyhow is told first."""
         present = self._view.permission(purpose, deferred=reason is Reason.DEFERRED)
-        return present if present.reason is not Reason.NOT_ASKED else _because(present, reason)
+        asked = present.state in (PermissionState.PROMPT, PermissionState.BLOCKED)
+        return _because(present, reason) if asked else present
 
     def _record(self, shown: Shown, answer: PromptAnswer, precision: Precision) -> Permission:
         purpose = shown.purpose

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
+import time
 from datetime import UTC, datetime
 
 import pytest
 
 from kalos_connect_sdk import (
+    AssertedParked,
     Config,
     Connect,
     Duration,
+    Ignition,
     OsAnswer,
     PermissionState,
     Position,
@@ -20,6 +24,7 @@ from kalos_connect_sdk import (
     PromptAnswer,
     Reason,
 )
+from kalos_connect_sdk.protocol import asking
 from kalos_connect_sdk.testing import FakeClock, FakeVehicle, ScriptedPrompter
 
 ALLOW, DENY, DISMISS = PromptAnswer.allow(), PromptAnswer.deny(), PromptAnswer.dismiss()
@@ -323,3 +328,269 @@ def test_a_desk_that_faces_no_driver_is_asked_at_once(make):
     prompter = ScriptedPrompter(PromptAnswer.allow())
     prompter.driver_facing = False
     assert make(vehicle=None, prompter=prompter).ask_when_parked().result(timeout=20).granted
+
+
+# -- what closes an open prompt, and what an answer is worth then --------------------------------
+
+
+class Switches:
+    """An operating system that answers what it is told to."""
+
+    answer = OsAnswer.GRANTED
+
+    def read(self):
+        return self.answer
+
+    def subscribe(self, callback):
+        return lambda: None
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda vehicle, system: vehicle.set_profile("bert"), Reason.PROFILE_MISMATCH),
+        (lambda vehicle, system: vehicle.set_privacy(True), Reason.VEHICLE_PRIVACY),
+        (lambda vehicle, system: setattr(system, "answer", OsAnswer.DENIED), Reason.OS_DENIED),
+        (lambda vehicle, system: setattr(system, "answer", OsAnswer.UNKNOWN), Reason.OS_UNKNOWN),
+        (lambda vehicle, system: vehicle.go_silent(), Reason.DEFERRED),
+        (lambda vehicle, system: vehicle.set(ignition=Ignition.START), Reason.DEFERRED),
+    ],
+    ids=["another-driver", "privacy-switch", "os-denied", "os-unknown", "silent", "engine-started"],
+)
+def test_r12_r18_what_would_keep_a_prompt_shut_closes_an_open_one(make, change, reason):
+    vehicle, system, prompter = FakeVehicle(), Switches(), Slow()
+    vehicle.set_profile("anna")
+    connect = make(prompter=prompter, vehicle=vehicle, os_permission=system, profile="anna")
+    future = connect.request_permission_future(user_action=True)
+    assert prompter.asked.wait(30)
+    change(vehicle, system)
+    assert future.result(timeout=30).reason is reason
+    assert prompter.requests[0].cancelled.wait(30)
+    prompter.requests[0].answer(ALLOW)
+    vehicle.park()
+    vehicle.set(profile="anna", privacy=False, ignition=None)
+    system.answer = OsAnswer.GRANTED
+    assert connect.permission().state is PermissionState.PROMPT, "nobody's Allow counts for anna, and no refusal either"
+
+
+@pytest.mark.parametrize(("answer", "reason"), [(ALLOW, Reason.DEFERRED), (DENY, Reason.REFUSED)])
+def test_r12_an_allow_that_comes_with_leaving_park_is_void_and_a_no_is_never_too_late(make, answer, reason):
+    vehicle = FakeVehicle()
+
+    def drive_off_and_answer(request):
+        vehicle.move(5.0)
+        return answer
+
+    connect = make(prompter=ScriptedPrompter(drive_off_and_answer), vehicle=vehicle)
+    assert connect.request_permission(user_action=True).reason is reason
+    assert not connect.permission().granted
+
+
+# -- who joins whom ------------------------------------------------------------------------------
+
+
+def test_r12_a_persons_own_act_is_not_answered_with_what_an_app_is_told(make):
+    prompter = ScriptedPrompter(DENY, ALLOW)
+    connect = make(prompter=prompter)
+    assert connect.request_permission().reason is Reason.REFUSED
+    busy, go_on = threading.Event(), threading.Event()
+    connect._opened().keeper.post(lambda: (busy.set(), go_on.wait(60)))
+    assert busy.wait(30)
+    apps = connect.request_permission_future()
+    persons = connect.request_permission_future(user_action=True)
+    assert connect.request_permission_future() in (apps, persons), "the others still join"
+    go_on.set()
+    assert apps.result(30).state is PermissionState.BLOCKED
+    assert persons.result(30).granted and prompter.asked == 2
+
+
+def test_r12_whoever_waits_behind_the_prompt_of_this_program_is_told_the_same(make):
+    prompter = Slow()
+    connect = make(prompter=prompter)
+    first = connect.request_permission_future()
+    assert prompter.asked.wait(30)
+    second = connect.request_permission_future(user_action=True)
+    assert second is not first
+    prompter.requests[0].answer(DISMISS)
+    assert first.result(30).reason is second.result(30).reason is Reason.DISMISSED
+    assert len(prompter.requests) == 1
+
+
+def test_r15_whoever_asked_for_less_gets_no_more_than_that(make):
+    prompter = Slow()
+    connect = make(prompter=prompter)
+    precise = connect.request_permission_future(user_action=True)
+    assert prompter.asked.wait(30)
+    approximate = connect.request_permission_future(precision=Precision.APPROXIMATE, user_action=True)
+    prompter.requests[0].answer(ALLOW)
+    assert precise.result(30).granted
+    assert approximate.result(30).precision is Precision.APPROXIMATE
+    assert len(prompter.requests) == 1, "asking for less needs no prompt"
+
+
+PROMPTS = """
+import sys
+from kalos_connect_sdk import Config, Connect, PromptAnswer
+from kalos_connect_sdk.prompts.callback import CallbackPrompter
+from kalos_connect_sdk.testing import FakeVehicle
+vehicle = FakeVehicle()
+def ask(request):
+    print("open", flush=True)
+    act = sys.stdin.readline().strip()
+    if act == "leave":
+        vehicle.move(9.0)
+        return None
+    return getattr(PromptAnswer, act)()
+connect = Connect("com.example.test", prompter=CallbackPrompter(ask), vehicle=vehicle,
+    config=Config(state_dir=sys.argv[1], vault=sys.argv[2], service_url=sys.argv[3]))
+print(connect.request_permission(user_action=True).reason.name, flush=True)
+sys.stdin.readline()
+"""
+
+
+class Prompting:
+    """Another program with an open prompt."""
+
+    def __init__(self, tmp_path, service):
+        arguments = [str(tmp_path / "state"), f"file:{tmp_path / 'vault'}", service.url]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROMPTS, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout.readline() == "open\n"
+
+    def answers(self, act):
+        self.process.stdin.write(act + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+
+@pytest.fixture
+def elsewhere(tmp_path, service):
+    started = []
+
+    def start():
+        started.append(Prompting(tmp_path, service))
+        return started[-1]
+
+    yield start
+    for other in started:
+        other.process.kill()
+        other.process.communicate()
+
+
+@pytest.fixture
+def joins(monkeypatch):
+    """Makes a request that waits for the other program's prompt."""
+    waits, wait = threading.Event(), asking.wait_until_free
+    monkeypatch.setattr(asking, "wait_until_free", lambda *arguments: (waits.set(), wait(*arguments)))
+
+    def join(connect):
+        future = connect.request_permission_future(user_action=True)
+        assert waits.wait(30)
+        return future
+
+    return join
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [("dismiss", Reason.DISMISSED), ("leave", Reason.DEFERRED), ("deny", Reason.REFUSED), ("allow", Reason.ALLOWED)],
+)
+def test_r12_one_prompt_across_processes_and_both_are_told_the_same(make, elsewhere, joins, act, reason):
+    other, prompter = elsewhere(), Slow()
+    future = joins(make(prompter=prompter, vehicle=FakeVehicle()))
+    assert other.answers(act) == reason.name
+    assert future.result(30).reason is reason
+    assert not prompter.requests
+
+
+def test_r12_the_program_that_prompts_is_killed_and_the_others_are_free(make, elsewhere, joins):
+    other, prompter = elsewhere(), Slow()
+    connect = make(prompter=prompter)
+    future = joins(connect)
+    other.process.kill()
+    answer = future.result(30)
+    assert (answer.state, answer.reason) == (PermissionState.PROMPT, Reason.PROMPT_FAILED)
+    future = connect.request_permission_future(user_action=True)
+    assert prompter.asked.wait(30), "its lock went with it"
+    prompter.requests[0].answer(ALLOW)
+    assert future.result(30).granted
+
+
+@pytest.mark.parametrize("how", ["withdraw", "close"])
+def test_r11_whoever_waits_for_a_stopped_programs_prompt_is_freed_by(make, elsewhere, joins, how):
+    other = elsewhere()
+    other.process.send_signal(signal.SIGSTOP)
+    connect = make(prompter=Slow())
+    future = joins(connect)
+    connect.withdraw() if how == "withdraw" else connect.close()
+    assert not future.result(30).granted
+
+
+# -- always resolves -----------------------------------------------------------------------------
+
+
+def test_r12_what_another_program_granted_just_now_is_not_asked_about_again(make, monkeypatch):
+    other, prompter = make(), ScriptedPrompter(DENY)
+    connect = make(prompter=prompter)
+    acquire = asking.FileLock.try_acquire
+
+    def while_it_came_to_this(lock):
+        monkeypatch.setattr(asking.FileLock, "try_acquire", acquire)
+        assert other.request_permission(user_action=True).granted
+        return acquire(lock)
+
+    connect.permission()
+    monkeypatch.setattr(asking.FileLock, "try_acquire", while_it_came_to_this)
+    assert connect.request_permission(user_action=True).granted
+    assert not prompter.asked
+
+
+@pytest.mark.parametrize("name", ["kalos-prompt", "kalos-prompter"])
+def test_r12_without_a_thread_to_ask_on_it_resolves_and_can_be_asked_again(make, monkeypatch, name):
+    connect = make()
+    connect.permission()
+    start = threading.Thread.start
+
+    def refused(thread):
+        if thread.name == name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        answer = connect.request_permission_future(user_action=True).result(30)
+    assert (answer.state, answer.reason) == (PermissionState.PROMPT, Reason.PROMPT_FAILED)
+    assert connect.request_permission(user_action=True).granted
+
+
+def test_r12_an_app_without_signals_says_so_and_the_receipt_records_it(make):
+    connect = make(vehicle=AssertedParked("a phone in the hand"))
+    assert connect.request_permission(user_action=True).granted
+    [given] = connect.receipts()[0]["dpv:hasConsentStatus"]
+    assert given["kc:assertedParked"] == "a phone in the hand"
+
+
+def test_r20_a_permission_that_the_system_takes_away_is_recorded_as_revoked(make):
+    system = Switches()
+    connect = make(os_permission=system)
+    assert connect.request_permission(user_action=True).granted
+    told = threading.Event()
+    connect.on_change(lambda permission: told.set())
+    system.answer = OsAnswer.DENIED
+    connect._opened().watcher.wake()
+    assert told.wait(30)
+    deadline = time.monotonic() + 30
+    while len(connect.receipts()[0]["dpv:hasConsentStatus"]) < 2:
+        assert time.monotonic() < deadline
+    ended = connect.receipts()[0]["dpv:hasConsentStatus"][-1]
+    assert (ended["@type"], ended["kc:cause"], ended["kc:reason"]) == ("dpv:ConsentRevoked", "os", "os-denied")
+
+
+def test_r12_quiet_days_are_counted_by_all_programs_and_outlast_them(make):
+    for _ in range(3):
+        connect = make(DISMISS)
+        assert connect.request_permission().reason is Reason.DISMISSED
+        connect.close()
+    answer = make().request_permission()
+    assert (answer.state, answer.reason) == (PermissionState.BLOCKED, Reason.COOLDOWN)
