@@ -263,7 +263,7 @@ class Asking:
         return self._record(shown, answer, precision)
 
     def _told(self, purpose: Purpose, reason: Reason) -> Permission:
-        """How things stand after a prompt that closed because of ``reason``; what would forbid it anyhow is told first."""
+        """How things stand after a prompt that closed because of ``reason``; what forbids it anyhow is told first."""
         present = self._view.permission(purpose, deferred=reason is Reason.DEFERRED)
         asked = present.state in (PermissionState.PROMPT, PermissionState.BLOCKED)
         return _because(present, reason) if asked else present
