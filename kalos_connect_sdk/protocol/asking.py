@@ -124,7 +124,7 @@ class Asking:
             future.set_running_or_notify_cancel()  # others may join it: nobody cancels it for all
             self._open.append((wanted, future))
         if not _begun(threading.Thread(target=self._resolve, args=(future, wanted), name="kalos-prompt", daemon=True)):
-            future.set_result(_because(self._view.permission(purpose), Reason.PROMPT_FAILED))
+            future.set_result(_because(self._present(purpose), Reason.PROMPT_FAILED))
         return future
 
     def close(self) -> None:
@@ -152,7 +152,7 @@ class Asking:
     def _ask(self, wanted: _Wanted) -> Permission:
         purpose = wanted.purpose
         before = self._keeper.call(self._read)
-        present = self._view.permission(purpose)
+        present = self._present(purpose)
         if present.granted:
             return self._already(present, purpose, wanted.precision)
         if self._view.outdated(purpose) is not None:
@@ -166,10 +166,14 @@ class Asking:
             return self._joined(lock, wanted, before)
         with lease:
             self._keeper.call(self._read)
-            present = self._view.permission(purpose)
+            present = self._present(purpose)
             if present.granted:  # by another program, while we came to this
                 return self._already(present, purpose, wanted.precision)
             return self._prompt(wanted)
+
+    def _present(self, purpose: Purpose) -> Permission:
+        """How things stand, whatever else waits for the next stop: an answer is not put off by that."""
+        return self._view.permission(purpose, deferred=False)
 
     def _read(self) -> int:
         """Read what other programs wrote; where the history ends."""
@@ -185,7 +189,7 @@ class Asking:
             return self.cancelled != cancelled or page.withdrawals(purpose) != withdrawals
 
         wait_until_free(lock, over, PROMPT_DEADLINE_S)
-        present = self._view.permission(purpose)
+        present = self._present(purpose)
         if present.granted:
             return self._already(present, purpose, wanted.precision)
         if over():
@@ -195,8 +199,8 @@ class Asking:
     def _already(self, present: Permission, purpose: Purpose, precision: Precision) -> Permission:
         if precision is Precision.APPROXIMATE and present.precision is Precision.PRECISE:
             withdrawals = self._state.page.withdrawals(purpose)
-            if not self._view.permission(purpose).granted:
-                return self._view.permission(purpose)
+            if not self._present(purpose).granted:
+                return self._present(purpose)
             reason = self._keeper.call(lambda: self._granting.downgrade(purpose, withdrawals))
             if reason is not Reason.ALLOWED:
                 return Permission(PermissionState.UNAVAILABLE, reason)
@@ -276,17 +280,17 @@ class Asking:
             reason = self._keeper.call(lambda: self._granting.grant(shown, answer))
             if reason is Reason.ALLOWED:
                 return self._after_grant(purpose)
-            present = self._view.permission(purpose)
+            present = self._present(purpose)
             return present if reason in _SEEN_BY_ALL else Permission(PermissionState.UNAVAILABLE, reason)
         event = Event.DENY if answer.choice is PromptChoice.DENY else Event.DISMISS
         reason = Reason.REFUSED if event is Event.DENY else Reason.DISMISSED
         self._keeper.call(lambda: self._granting.note(event, purpose, reason))
-        present = self._view.permission(purpose)
+        present = self._present(purpose)
         return present if event is Event.DENY else _because(present, Reason.DISMISSED)
 
     def _after_grant(self, purpose: Purpose) -> Permission:
         self._view.changed()
-        present = self._view.permission(purpose)
+        present = self._present(purpose)
         if present.granted:
             self._granted(purpose, present.epoch)
         return present

@@ -285,6 +285,20 @@ def test_r12_leaving_park_again_puts_it_off_again(make):
     assert len(asked) == 2
 
 
+@pytest.mark.parametrize(
+    ("answer", "state", "reason"),
+    [(DENY, PermissionState.BLOCKED, Reason.REFUSED), (DISMISS, PermissionState.PROMPT, Reason.DISMISSED)],
+)
+def test_r12_a_no_at_the_next_stop_is_an_answer_and_nobody_is_asked_again(make, answer, state, reason):
+    vehicle, prompter = FakeVehicle(parked=False, speed_mps=20.0), ScriptedPrompter(answer)
+    connect = make(vehicle=vehicle, prompter=prompter)
+    future = connect.ask_when_parked()
+    vehicle.park()
+    told = future.result(timeout=20)
+    assert (told.state, told.reason) == (state, reason)
+    assert prompter.asked == 1
+
+
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_r11_a_withdrawal_cancels_what_waits_for_the_next_stop(make, elsewhere):
     vehicle = FakeVehicle(parked=False, speed_mps=20.0)

@@ -154,6 +154,16 @@ class Coordinator(RuleBasedStateMachine):
             self.status = "given" if answer == "allow" else "refused"
         self.over({"allow": Reason.ALLOWED, "deny": Reason.REFUSED, "dismiss": Reason.DISMISSED}[answer])
 
+    @precondition(lambda self: self.open is None and self.parked and self.wish is None and self.status != "given")
+    @rule(then_days=st.sampled_from([0, 6, 7]))
+    def dismisses_until_it_is_quiet(self, then_days: int) -> None:
+        """Three in a row are rare otherwise; then the app asks by itself."""
+        while self.dismissals or self.quiet_from_s != self.elapsed_s:
+            self.request(0, True)
+            self.answer("dismiss", False)
+        self.time_passes(then_days)
+        self.request(1, False)
+
     @precondition(lambda self: self.open)
     @rule()
     def front_end_crashes(self) -> None:
