@@ -14,7 +14,7 @@ from ..model.consent import Purpose
 from ..model.decision import Reason
 from ..model.notice import Notice
 from ..storage.failure import StorageFailure
-from .ending import CAUSES, Cause
+from .causes import CAUSES, Cause
 from .published import setting
 from .state import State
 from .view import View

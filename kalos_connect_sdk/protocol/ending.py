@@ -14,51 +14,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..core.lifecycle import Event
 from ..errors import StateError
 from ..model.consent import Purpose
 from ..model.decision import Reason
 from ..model.reports import WithdrawalReport
+from ..model.vehicle import Motion
 from ..storage.cuts import take_cuts
 from ..storage.failure import StorageFailure
 from ..storage.locks import Lease
 from ..storage.outbox import Outbox
+from .causes import CAUSES, Cause
 from .state import WRITER_WAIT_S, State
 from .tally import Tally, report_of
 
-__all__ = ["CAUSES", "Cause", "Ending", "Silence"]
+__all__ = ["Ending", "Silence"]
 
 _VAULT_AGAIN_S = 30.0
 _PATIENCE_S = 0.02
 """Everybody who sends lets go within milliseconds: the ledger's commit would take longer than to wait for them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why a grant ends: the lifecycle event, who, and the reason an app will see."""
-
-    event: Event
-    who: str
-    reason: Reason
-
-
-CAUSES = {
-    "subject": Cause(Event.WITHDRAW, "subject", Reason.WITHDRAWN),
-    "guardian": Cause(Event.WITHDRAW, "guardian", Reason.WITHDRAWN),
-    "service": Cause(Event.REVOKE, "service", Reason.REVOKED),
-    "service-expired": Cause(Event.EXPIRE, "service", Reason.EXPIRED),
-    "service-notice": Cause(Event.INVALIDATE, "service", Reason.NOTICE_CHANGED),
-    "service-controller": Cause(Event.INVALIDATE, "service", Reason.CONTROLLER_CHANGED),
-    "os": Cause(Event.REVOKE, "os", Reason.OS_DENIED),
-    "vehicle": Cause(Event.REVOKE, "vehicle", Reason.VEHICLE_PRIVACY),
-    "profile": Cause(Event.REVOKE, "profile", Reason.GUARDIAN_REQUIRED),
-    "time": Cause(Event.EXPIRE, "time", Reason.EXPIRED),
-    "run": Cause(Event.EXPIRE, "run", Reason.EXPIRED),
-    "notice": Cause(Event.INVALIDATE, "notice", Reason.NOTICE_CHANGED),
-    "controller": Cause(Event.INVALIDATE, "controller", Reason.CONTROLLER_CHANGED),
-    "origin": Cause(Event.INVALIDATE, "origin", Reason.ORIGIN_CHANGED),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +58,8 @@ class Ending:
         self._wake_courier = courier_wake
         self.unfinished: dict[Purpose, tuple[int, Cause]] = {}
         """What is not finished: up to which epoch, and why. A later grant is none of its business."""
+        self._moved: Motion | None = None
+        """How the vehicle moved when what is being ended began to end: its entry may be written later."""
         self._orphans = False
         self._vault_due: float | None = None
         self._recovered: dict[Purpose, tuple[int, int]] = {}
@@ -106,6 +84,7 @@ class Ending:
         tally = Tally()
         due: dict[Purpose, int] = {}
         self._silence.cut()
+        self._moved = self._state.motion()
         try:
             due = self._tombstones(purposes, cause, tally, written or {})
             for purpose, epoch in due.items():
@@ -118,6 +97,7 @@ class Ending:
             if not tally.audited:
                 self._record(due, cause, tally)
         finally:
+            self._moved = None
             self._wake_courier()
         tally.take(self._silence.take_cut())
         return report_of(self._state, tally, not any(p in self.unfinished for p in purposes), started)
@@ -193,15 +173,19 @@ class Ending:
                 continue
             if record.status.active:
                 kind, reason = cause.event.value, cause.reason
-                bodies.append(state.event(kind, purpose, record.epoch, cause=cause.who, reason=reason))
+                bodies.append(self._event(kind, purpose, record.epoch, cause=cause.who, reason=reason))
             elif cause.event is Event.WITHDRAW and audit:
-                bodies.append(state.event("withdraw-again", purpose, record.epoch, cause=cause.who))
+                bodies.append(self._event("withdraw-again", purpose, record.epoch, cause=cause.who))
             if erased and record.epoch > record.erased_epoch:
-                bodies.append(state.event("erased", purpose, record.epoch))
+                bodies.append(self._event("erased", purpose, record.epoch))
         if bodies or wake:
             behind = {"vault_behind": "1"} if any(body["kind"] == cause.event.value for body in bodies) else None
             state.commit(bodies, wake=wake, meta=behind)
         return not any(state.snapshot.records[p].status.active for p, e in due.items() if e)
+
+    def _event(self, kind: str, purpose: Purpose, epoch: int, **why: Any) -> dict[str, Any]:
+        body = self._state.event(kind, purpose, epoch, **why)
+        return body if self._moved is None else body | {"motion": self._moved.value}
 
     def _record(self, due: Mapping[Purpose, int], cause: Cause, tally: Tally, *, erased: bool = False) -> None:
         try:

@@ -30,8 +30,9 @@ from .worker import Reply, Worker
 
 if TYPE_CHECKING:
     from .asking import Asking
+    from .causes import Cause
     from .courier import Courier
-    from .ending import Cause, Ending
+    from .ending import Ending
     from .sending import Sender
     from .standing import Standing
     from .store import Store

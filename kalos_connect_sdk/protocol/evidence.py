@@ -22,7 +22,7 @@ from .state import State
 
 _HISTORY_WAIT_S = 0.5
 
-__all__ = ["diagnose", "receipts", "refused", "signed"]
+__all__ = ["await_history", "diagnose", "receipts", "refused", "signed"]
 
 
 def receipts(engine: Engine) -> list[Receipt]:
@@ -31,7 +31,7 @@ def receipts(engine: Engine) -> list[Receipt]:
     Raises :class:`VaultUnavailable` when the signing key cannot be read.
     """
     state = engine.state
-    _await_history(state)
+    await_history(state)
     bodies = [json.loads(row.body) for row in state.ledger.events()]
     if not any("terms" in body for body in bodies):
         return []
@@ -57,7 +57,7 @@ def receipts(engine: Engine) -> list[Receipt]:
     return [receipt for _, receipt in sorted(found, key=lambda pair: pair[0])]
 
 
-def _await_history(state: State) -> None:
+def await_history(state: State) -> None:
     """A withdrawal is answered before its entry is written: who withdraws holds the barrier until it is."""
     state.reload()
     if state.unfinished():

@@ -21,7 +21,8 @@ from ..model.vehicle import VehicleState
 from ..storage.failure import StorageFailure
 from ..storage.ledger import NoticeRow
 from ..storage.outbox import Outbox
-from .ending import CAUSES, Ending, Silence
+from .causes import CAUSES
+from .ending import Ending, Silence
 from .state import State
 
 __all__ = ["Granting", "Shown"]

@@ -11,7 +11,8 @@ from __future__ import annotations
 from ..errors import VaultUnavailable
 from ..model.consent import Purpose
 from ..model.rights import DeletionReason, MarkedBy, RequestKind, RightsRequest
-from .ending import CAUSES, Ending
+from .causes import CAUSES
+from .ending import Ending
 from .rights import Rights
 from .state import State
 from .usage import Usage

@@ -14,7 +14,7 @@ from ..storage.ledger import NAME, Ledger, NoticeRow
 from ..storage.locks import Lease
 from ..storage.page import Page
 from ..storage.salvage import readable_notices
-from .ending import CAUSES
+from .causes import CAUSES
 from .engine import Engine
 from .evidence import signed
 from .rights import PREFIX

@@ -20,7 +20,9 @@ _SEEN: Final = "review.seen"
 
 def unseen(state: State) -> DriveReview:
     """What happened while moving and nobody has marked as seen. Raises :class:`StateError`."""
-    state.reload()
+    from .evidence import await_history
+
+    await_history(state)
     if state.unreadable is Reason.STATE_UNREADABLE:
         raise StateUnreadable(state.problem)
     rows = state.ledger.events(_seen(state))

@@ -20,7 +20,7 @@ from ..errors import ConfigError, ServiceRefused, StateUnreadable, TransportErro
 from ..model.consent import Purpose, RecordState
 from ..model.notice import Notice
 from ..storage.failure import StorageFailure
-from .ending import CAUSES, Cause
+from .causes import CAUSES, Cause
 from .state import State
 from .worker import Worker
 

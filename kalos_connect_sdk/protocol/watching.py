@@ -17,7 +17,7 @@ from ..model.decision import Reason
 from ..model.vehicle import OsAnswer
 from ..storage.watch import Watch
 from .bulletin import CLOSES
-from .ending import CAUSES, Cause
+from .causes import CAUSES, Cause
 from .state import State
 from .view import View
 

@@ -12,8 +12,9 @@ from ..model.reports import WithdrawalReport
 from ..model.rights import MarkedBy
 from .asking import Asking
 from .bulletin import Bulletin
+from .causes import CAUSES
 from .courier import Courier
-from .ending import CAUSES, Ending, Silence
+from .ending import Ending, Silence
 from .granting import Granting
 from .minors import Minors
 from .polling import Polling

@@ -124,6 +124,7 @@ def drive_and_stop(connect: Any, vehicle: FakeVehicle) -> None:
     """On the way the person stops sharing, then two questions are put off."""
     drive_a_bit(connect)
     vehicle.move(20.0)
+    assert connect.permission().granted  # heard, whatever the watcher is at
     connect.withdraw()
     for _ in range(2):
         connect.request_permission(user_action=True)

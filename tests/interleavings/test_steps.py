@@ -21,7 +21,7 @@ from kalos_connect_sdk.model.consent import Precision
 from kalos_connect_sdk.model.reports import WithdrawalReport
 from kalos_connect_sdk.model.vehicle import OsAnswer, VehicleState
 from kalos_connect_sdk.protocol import granting
-from kalos_connect_sdk.protocol.ending import CAUSES
+from kalos_connect_sdk.protocol.causes import CAUSES
 from kalos_connect_sdk.protocol.granting import Shown
 from kalos_connect_sdk.protocol.state import WRITER_WAIT_S
 from kalos_connect_sdk.storage.datakeys import DataKeys, Place

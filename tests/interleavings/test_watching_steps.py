@@ -13,7 +13,7 @@ from two_programs import NAVIGATION, Program, Scene
 from kalos_connect_sdk import Purpose, Reason
 from kalos_connect_sdk.model.vehicle import OsAnswer
 from kalos_connect_sdk.protocol import watching
-from kalos_connect_sdk.protocol.ending import CAUSES
+from kalos_connect_sdk.protocol.causes import CAUSES
 from kalos_connect_sdk.protocol.watching import Watcher
 
 BORDER = Purpose.CROSS_BORDER_TRANSFER

@@ -26,8 +26,9 @@ from kalos_connect_sdk.errors import ConsentRequired, TransportError
 from kalos_connect_sdk.model.notice import Notice
 from kalos_connect_sdk.model.reports import Submission, WithdrawalReport
 from kalos_connect_sdk.protocol import sending, store, submitting
+from kalos_connect_sdk.protocol.causes import CAUSES
 from kalos_connect_sdk.protocol.clock import SystemClock
-from kalos_connect_sdk.protocol.ending import CAUSES, Ending, Silence
+from kalos_connect_sdk.protocol.ending import Ending, Silence
 from kalos_connect_sdk.protocol.granting import Granting, Shown
 from kalos_connect_sdk.protocol.identity import Identity
 from kalos_connect_sdk.protocol.link import Link

@@ -77,6 +77,7 @@ def car(make) -> tuple:
     assert connect.request_permission(user_action=True).granted
     assert told(connect) == [], "granted while parked"
     vehicle.move(20.0)
+    connect.permission()  # heard, whatever the watcher is at
     return connect, vehicle
 
 
@@ -237,6 +238,24 @@ def test_r12_seen_is_seen_and_later_outcomes_are_not(car):
     assert told(connect) == [], "an older one takes nothing back"
 
 
+def test_r12_parked_before_the_entry_was_written_it_happened_while_moving(car, monkeypatch):
+    connect, vehicle = car
+    state = connect._opened().state
+    commit = type(state).commit
+
+    def parked_by_now(self, bodies=(), **more):
+        if bodies:
+            vehicle.park()
+            connect.permission()  # heard
+        commit(self, bodies, **more)
+
+    connect.permission()  # heard
+    monkeypatch.setattr(type(state), "commit", parked_by_now)
+    connect.withdraw()
+    wait_for(lambda: connect.drive_review() is not None, "parked")
+    assert happened(connect) == [Outcome.WITHDRAWN]
+
+
 def test_r12_a_mark_of_another_history_marks_nothing(car):
     connect, vehicle = car
     connect.withdraw()
@@ -259,6 +278,7 @@ def test_r12_a_mark_that_is_no_number_tells_it_again(car):
 def test_a_history_that_cannot_be_read_is_an_error_and_not_an_empty_review(car):
     connect, vehicle = car
     connect.withdraw()
+    assert connect.receipts(), "its entry is written"
     (connect.state_path / "ledger.db").write_bytes(b"x" * 4096)
     vehicle.park()
     with pytest.raises(StateError):
