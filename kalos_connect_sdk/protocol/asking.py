@@ -38,7 +38,8 @@ from ..ports import Prompter, PromptRequest
 from ..storage.locks import FileLock
 from .granting import Granting, Shown
 from .joining import came_to, last_event, wait_until_free
-from .state import Snapshot, State
+from .snapshot import Snapshot
+from .state import State
 from .view import View
 from .worker import Worker
 

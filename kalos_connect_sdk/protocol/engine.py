@@ -24,7 +24,8 @@ from ..storage.forks import undivided
 from .identity import Identity
 from .link import Link
 from .moving import Moving
-from .state import Snapshot, State
+from .snapshot import Snapshot
+from .state import State
 from .view import View
 from .worker import Reply, Worker
 

@@ -10,7 +10,6 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,30 +33,14 @@ from .identity import Identity
 from .pseudonyms import next_record_id, record_id
 from .runs import present_run, runs_elsewhere
 from .secret import Secret
+from .snapshot import Snapshot
 from .standins import open_ledger, open_page
 from .timekeeping import Timekeeper
 
-__all__ = ["GRANTING", "WRITER_WAIT_S", "Snapshot", "State"]
+__all__ = ["GRANTING", "WRITER_WAIT_S", "State"]
 
 GRANTING = frozenset({Event.ALLOW.value, Event.ALLOW_NEW_NOTICE.value, Event.AMEND.value})
 WRITER_WAIT_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What is known of every record at one version of the page."""
-
-    version: int
-    records: Mapping[Purpose, RecordState]
-    authentic: Mapping[Purpose, bool]
-    floor: Mapping[Purpose, int]
-    """Highest epoch known to have ended, from RAM and vault."""
-    unreadable: Reason | None
-    record_ids: Mapping[Purpose, str]
-    """The pseudonym of each record as its present grant was registered under."""
-    run_only: bool
-    """The secret lives for this run only (R9)."""
-    published: Mapping[Purpose, str]
 
 
 class State:

@@ -20,7 +20,8 @@ from ..model.decision import Reason
 from ..model.notice import Notice
 from ..model.vehicle import Motion, OsAnswer, VehicleState
 from ..ports import AssertedParked, OsPermission, Prompter, VehicleSignals
-from .state import Snapshot, State
+from .snapshot import Snapshot
+from .state import State
 
 __all__ = ["View"]
 
