@@ -97,6 +97,14 @@ def test_r13_only_a_time_nobody_gave_is_the_simulated_clocks(program, simulated,
     assert abs(buffered(program)[0].time_ms - 1000 * expected) < 2
 
 
+def test_r13_a_clock_that_does_not_say_is_a_real_one(program):
+    behind = FakeClock(datetime.now(UTC) - timedelta(seconds=20))
+    position = Position(*HELSINKI)
+    assert submitter(program, SimpleNamespace(read=behind.read)).submit(position).accepted
+    assert position.time is not None
+    assert abs(buffered(program)[0].time_ms - 1000 * position.time.timestamp()) < 2
+
+
 def test_a_full_box_drops_its_oldest_and_counts_them(program):
     one = submitter(program, outbox_max_positions=3)
     start = datetime.now(UTC) - timedelta(seconds=60)

@@ -53,6 +53,14 @@ def test_r8_a_file_set_aside_has_one_name_or_both(directory: StateDirectory) -> 
     assert moved is not None and moved != kept and not (directory.path / "thing").exists()
 
 
+def test_r8_a_link_is_set_aside_itself_and_not_what_it_leads_to(directory: StateDirectory, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_bytes(b"x")
+    (directory.path / "thing").symlink_to(tmp_path / "elsewhere")
+    kept = directory.set_aside("thing", "then")
+    assert kept is not None and kept.is_symlink()
+    assert (tmp_path / "elsewhere").stat().st_nlink == 1
+
+
 @pytest.mark.parametrize("taken", [False, True])
 def test_r5_what_is_published_is_on_disk(
     directory: StateDirectory, monkeypatch: pytest.MonkeyPatch, taken: bool
