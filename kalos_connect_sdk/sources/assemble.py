@@ -1,9 +1,9 @@
 """From NMEA sentences to positions: one position an epoch, and only with a fix.
 
 An epoch is everything that carries one time of day; it ends when another time begins. RMC, GGA, GNS and GLL
-give the coordinates (those with the most digits are taken, and of equally exact ones the last), RMC and VTG speed and course, GST or the HDOP the
-accuracy, RMC and ZDA the date. One sentence that says *no fix* (status V, quality 0, mode N) voids its epoch:
-nothing of it is believed, neither the place nor the date.
+give the coordinates (those with the most digits are taken, and of equally exact ones the last), RMC and VTG speed
+and course, GST or the HDOP the accuracy, RMC and ZDA the date. One sentence that says *no fix* (status V, quality 0,
+mode N) voids its epoch: nothing of it is believed, neither the place nor the date.
 """
 
 from __future__ import annotations
