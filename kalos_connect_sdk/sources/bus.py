@@ -48,7 +48,7 @@ class Bus:
         """Ends every wait once it is set."""
         self._parser = Parser()
         self._serials = count(1)
-        self._signals: deque[Message] = deque(maxlen=_KEPT_SIGNALS)
+        self._signals: deque[Message] = deque()
         self._sock = socket.socket(socket.AF_UNIX)
         try:
             self._sock.settimeout(_PATIENCE_S)
@@ -94,8 +94,11 @@ class Bus:
         self._sock.close()
 
     def _keep(self, message: Message) -> None:
-        if message.header.message_type is MessageType.signal:
-            self._signals.append(message)  # a late reply to a call that was given up is nobody's
+        if message.header.message_type is not MessageType.signal:
+            return  # a late reply to a call that was given up is nobody's
+        if len(self._signals) >= _KEPT_SIGNALS:  # to drop one would be to miss that somebody said no
+            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+        self._signals.append(message)
 
     def _next(self, deadline: float | None) -> Message | None:
         while (message := self._parsed()) is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -87,8 +88,7 @@ class Broker:
         """What :meth:`subscribe` takes: set by who asked what may be read."""
         self._metadata: tuple[tuple[str, str], ...] = ()
         if where.token_file is not None:
-            token = _read(where.token_file, "the KUKSA token").decode("ascii", "replace").strip()
-            self._metadata = (("authorization", f"Bearer {token}"),)
+            self._metadata = (("authorization", f"Bearer {_token(where.token_file)}"),)
         self._channel = _channel(where)
         self._stub = val_pb2_grpc.VALStub(self._channel)
         self._news: SimpleQueue[list[Said] | None] = SimpleQueue()
@@ -183,6 +183,15 @@ def _read(path: str, what: str) -> bytes:
     except OSError as error:
         problem = os.strerror(error.errno).lower() if error.errno else "unknown error"
     raise SourceUnavailable(f"{what} cannot be read from its file: {problem}")
+
+
+def _token(path: str) -> str:
+    """Checked here: gRPC would repeat what it does not take (R10)."""
+    token = _read(path, "the KUKSA token").strip()
+    if not re.fullmatch(rb"[\x21-\x7e]+", token):
+        del token
+        raise SourceUnavailable("the file of the KUKSA token holds none: one line of printable characters is expected")
+    return token.decode("ascii")
 
 
 def _word(code: Any) -> str:

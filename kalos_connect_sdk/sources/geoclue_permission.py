@@ -12,7 +12,7 @@ from ..model.vehicle import OsAnswer
 from .bus import Refused
 from .geoclue import DESKTOP_ID, checked
 from .geoclue_client import ADVICE, Client, Gone, No, Switched, why
-from .links import Unwanted, said_of
+from .links import said_of
 from .os_permission import WatchedOsPermission
 
 __all__ = ["GeoClueOsPermission"]
@@ -46,10 +46,8 @@ class GeoClueOsPermission(WatchedOsPermission):
             client = Client(self._wake, self._desktop_id, self._level, None)
             client.set("DistanceThreshold", "u", _TOO_FAR_M)
             client.set("TimeThreshold", "u", _TOO_LONG_S)
-            self._follow(client)
-            self.problem = "GeoClue left the bus"
-        except Unwanted:
-            self.problem = None
+            self.problem = "GeoClue asks its agent, which may ask a person"
+            self.problem = self._follow(client)
         except Refused:
             self.problem = "there is no GeoClue on the system bus for this user; install and start geoclue-2.0"
         except OSError as error:
@@ -58,17 +56,18 @@ class GeoClueOsPermission(WatchedOsPermission):
             if client is not None:
                 client.close()
 
-    def _follow(self, client: Client) -> None:
-        """Until GeoClue is gone."""
+    def _follow(self, client: Client) -> str:
+        """Until GeoClue is gone, or has no agent any more: which of them."""
         no = self._start(client)
         while no is not No.NO_AGENT:
             event = client.event(None if no is None else _ASK_AGAIN_S)
             if isinstance(event, Gone):
-                return
+                return "GeoClue left the bus"
             if isinstance(event, Switched):
                 self._stands(None if event.on else No.SWITCHED_OFF)
             elif event is None and (no is No.SWITCHED_OFF or self._asked_again):
                 no = self._start(client)
+        return f"{no.value}; {ADVICE[no]}"
 
     def _start(self, client: Client) -> No | None:
         self._asked_again = False

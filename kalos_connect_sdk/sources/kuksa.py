@@ -82,6 +82,8 @@ class KuksaSource(LiveSource[Broker]):
     def _read(self, broker: Broker, wake: Wake) -> Iterator[Position]:
         broker.wake = wake
         self._broker = broker
+        if wake.is_set():  # who closed us just now saw no broker to cancel
+            return
         try:
             broker.subscribe()
             yield from self._assembled(broker)

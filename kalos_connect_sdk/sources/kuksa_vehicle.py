@@ -9,25 +9,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from ..errors import SourceUnavailable
 from ..model.vehicle import VehicleState
 from . import vss
 from .databroker import PORT, Broker, May, Where
-from .links import Unwanted
 from .vehicle import PushedVehicle
-from .wake import Wake
+from .watching import Watching
 
 __all__ = ["KuksaVehicle"]
 
-_FIRST_PAUSE_S: Final = 0.25
-_LONGEST_PAUSE_S: Final = 10.0
 _SILENCE_S: Final = 10.0
 
 
-class KuksaVehicle:
+class KuksaVehicle(Watching):
     """Vehicle signals of VSS, watched by a thread from construction to :meth:`close`. A context manager.
 
     ``gear_on_change``: the gear's provider publishes it only when it changes; then the speed, which must be published
@@ -55,25 +51,13 @@ class KuksaVehicle:
         self._drivers = (driver_path,) if driver_path is not None else vss.DRIVERS
         self._told = PushedVehicle(gear_on_change=gear_on_change)
         self._latest: dict[str, vss.Value] = {}
-        self._wake = Wake()
         self._broker: Broker | None = None
         self._heard = threading.Event()
-        self.problem: str | None = "the KUKSA databroker was not reached yet"
-        """What keeps the vehicle from being known, and what to do; None when nothing does."""
-        self._thread = threading.Thread(target=self._run, name="kalos-vehicle", daemon=True)
-        self._thread.start()
+        super().__init__("kalos-vehicle", "the KUKSA databroker was not reached yet")
         self._heard.wait(wait_s)
 
     def __repr__(self) -> str:
         return "<KuksaVehicle>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def read(self) -> VehicleState:
         """The latest words and how old they are. At once."""
@@ -89,30 +73,12 @@ class KuksaVehicle:
         broker = self._broker
         if broker is not None:
             broker.cancel()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout=5)
+        super().close()
 
     # -- the watching thread ---------------------------------------------------------------------
 
-    def _run(self) -> None:
-        pause_s = 0.0
-        while not self._wake.wait(pause_s):
-            try:
-                self._watch()
-                self.problem = "the KUKSA databroker ended the connection"
-            except Unwanted:
-                break
-            except SourceUnavailable as error:
-                self.problem = str(error)
-            except ConnectionError:
-                self.problem = "the KUKSA databroker broke off; start it again"
-            except Exception:  # R12: whatever went wrong, nothing is known now
-                self.problem = "what the KUKSA databroker said cannot be understood"
-            pause_s = _FIRST_PAUSE_S if self._heard.is_set() else min(pause_s * 2 or _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
-            self._heard.clear()
-            self._told.forget()
+    def _lost(self) -> None:
         self._told.forget()
-        self._wake.close()
 
     def _watch(self) -> None:
         """Until the connection is lost."""
@@ -125,14 +91,18 @@ class KuksaVehicle:
             drivers = [path for path in self._drivers if path in readable]
             broker.paths = tuple(path for path in readable if path not in drivers[1:])
             if not readable:
-                raise SourceUnavailable(self.problem or "")
+                raise SourceUnavailable(self.problem or "the databroker lets nothing be read")
             broker.subscribe()
             for said in broker.updates(_SILENCE_S):
                 if said:
                     self._hear(said)
                     self._heard.set()
+                    self._well()
                 elif broker.may(broker.paths[0]) is not May.READ:
-                    return  # a token that has run out: it is read anew for the next connection
+                    break  # a token that has run out: it is read anew for the next connection
+            self.problem = "the KUKSA databroker ended the connection"
+        except ConnectionError:
+            self.problem = "the KUKSA databroker broke off; start it again"
         finally:
             self._broker = None
             broker.close()

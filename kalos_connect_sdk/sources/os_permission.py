@@ -7,20 +7,13 @@ no (R1).
 from __future__ import annotations
 
 import threading
-import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from types import TracebackType
-from typing import Final, Self
 
 from ..model.vehicle import OsAnswer
 from .subscribers import Subscribers
-from .wake import Wake
+from .watching import Watching
 
 __all__ = ["Answer", "PushedOsPermission", "WatchedOsPermission"]
-
-_FIRST_PAUSE_S: Final = 0.25
-_LONGEST_PAUSE_S: Final = 10.0
 
 
 class Answer:
@@ -80,28 +73,15 @@ class PushedOsPermission:
         return self._answer.subscribe(callback)
 
 
-class WatchedOsPermission(ABC):
+class WatchedOsPermission(Watching):
     """A permission that a thread of its own watches on a bus, from construction to :meth:`close`. A context manager."""
 
     def __init__(self) -> None:
-        self.problem: str | None = None
-        """Why the answer is unknown or no, and what to do; for the doctor and the log."""
         self._answer = Answer()
-        self._wake = Wake()
-        self._pause_s = 0.0
-        self._thread = threading.Thread(target=self._run, name="kalos-os-permission", daemon=True)
-        self._thread.start()
+        super().__init__("kalos-os-permission", "the system was not asked yet")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.read().value}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def read(self) -> OsAnswer:
         """The latest answer, at once. Unknown while nobody watches: after :meth:`close`, and in a forked child."""
@@ -115,32 +95,11 @@ class WatchedOsPermission(ABC):
         """Wait until the answer is ``answer``: at the start it takes a moment to be known. True when it is."""
         return self._answer.wait_for(answer, timeout_s)
 
-    def close(self) -> None:
-        """Stop watching, at once; any thread, any number of times."""
-        self._wake.set()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout=5)
-
-    @abstractmethod
-    def _watch(self) -> None:
-        """Say what is so with :meth:`_say`, until what is watched is gone."""
-
     def _say(self, answer: OsAnswer, problem: str | None = None) -> None:
         self.problem = problem
         if answer is not OsAnswer.UNKNOWN:
-            self._pause_s = 0.0
+            self._well()
         self._answer.put(answer)
 
-    def _run(self) -> None:
-        while not self._wake.is_set():
-            begun_s = time.monotonic()
-            try:
-                self._watch()
-            except Exception:  # R1: whatever went wrong, nobody knows now
-                self.problem = "watching the system's permission failed"
-            self._say(OsAnswer.UNKNOWN, self.problem)
-            if time.monotonic() - begun_s > _LONGEST_PAUSE_S:
-                self._pause_s = 0.0
-            self._wake.wait(self._pause_s)
-            self._pause_s = min(max(self._pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
-        self._wake.close()
+    def _lost(self) -> None:
+        self._answer.put(OsAnswer.UNKNOWN)

@@ -14,7 +14,7 @@ from jeepney.bus_messages import message_bus
 
 from ..model.vehicle import OsAnswer
 from .bus import SESSION, Bus, Refused
-from .links import Unwanted, said_of
+from .links import said_of
 from .os_permission import WatchedOsPermission
 
 __all__ = ["PortalOsPermission"]
@@ -44,8 +44,6 @@ class PortalOsPermission(WatchedOsPermission):
             bus = Bus(SESSION, self._wake)
             self._follow(bus)
             self.problem = "the permission store left the bus"
-        except Unwanted:
-            self.problem = None
         except Refused:
             self.problem = "the desktop's permission store cannot be read here; install and start xdg-desktop-portal"
         except OSError as error:

@@ -9,11 +9,12 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from jeepney import (
     DBusAddress,
     HeaderFields,
@@ -407,3 +408,16 @@ def end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(10)
+
+
+@pytest.fixture
+def desktop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desktop]:
+    """A private system bus with a receiver on its way; the rest as a test wants it."""
+    if absent := missing():
+        pytest.skip(f"{absent} is not installed")
+    started = Desktop(tmp_path)
+    receiver = Moving(started.feed)
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", started.bus.address)
+    yield started
+    receiver.stop()
+    started.stop()

@@ -8,11 +8,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from desktop_bench import DEADLINE_S, Desktop, Moving, missing, until
+from desktop_bench import DEADLINE_S, Desktop, desktop, until
 
 from kalos_connect_sdk import (
     ConsentLost,
@@ -31,19 +30,8 @@ from kalos_connect_sdk.cli.exits import Exit
 from kalos_connect_sdk.cli.main import main
 from kalos_connect_sdk.sources import bus, geoclue, open_source
 
+__all__ = ["desktop"]
 pytestmark = pytest.mark.once
-
-
-@pytest.fixture
-def desktop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desktop]:
-    if absent := missing():
-        pytest.skip(f"{absent} is not installed")
-    started = Desktop(tmp_path)
-    receiver = Moving(started.feed)
-    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", started.bus.address)
-    yield started
-    receiver.stop()
-    started.stop()
 
 
 @pytest.fixture

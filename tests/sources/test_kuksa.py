@@ -162,6 +162,10 @@ def test_r10_a_token_is_never_sent_in_the_clear_over_a_network(tmp_path):
     for make in (KuksaSource, KuksaVehicle):
         with pytest.raises(SourceUnavailable, match="only to a loopback address; give ca_file"):
             make("192.0.2.1", token_file=str(tmp_path / "token"))
+    (tmp_path / "token").write_bytes(b"secret\x00token\nsecond")
+    with pytest.raises(SourceUnavailable, match="holds none: one line") as caught:
+        open_source(f"kuksa://localhost:1?token_file={tmp_path / 'token'}")
+    assert caught.value.__context__ is None and "secret" not in str(caught.value)
     with pytest.raises(SourceUnavailable, match="token cannot be read from its file: no such file"):
         open_source("kuksa://localhost:1?token_file=/no/such/file")
 

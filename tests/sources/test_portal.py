@@ -5,33 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from desktop_bench import DEADLINE_S, Desktop, Moving, Portal, missing, until
+from desktop_bench import DEADLINE_S, Desktop, Portal, desktop, until
 from receivers import Bench, Reader, Told, bench
 
 import kalos_connect_sdk
 from kalos_connect_sdk import ConsentRequired, OsAnswer, OsPermission, Position, Reason, SourceUnavailable
 from kalos_connect_sdk.sources import open_source
 
-__all__ = ["bench"]
+__all__ = ["bench", "desktop"]
 pytestmark = pytest.mark.once
 APP = "com.kalos.Connect"
-
-
-@pytest.fixture
-def desktop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desktop]:
-    if absent := missing():
-        pytest.skip(f"{absent} is not installed")
-    started = Desktop(tmp_path)
-    receiver = Moving(started.feed)
-    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", started.bus.address)
-    yield started
-    receiver.stop()
-    started.stop()
 
 
 @pytest.fixture
