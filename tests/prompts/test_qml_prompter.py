@@ -201,8 +201,8 @@ def test_a_screen_reader_hears_questions_choices_and_answers(show):
 def test_a_finger_allows(show):
     scene = show("head-unit")
     scene.touch(scene.choice("7 days"))
-    scene.touch(scene.choice("approximate location, an area of several square kilometres"))
-    assert scene.chosen() == ["7 days", "approximate location, an area of several square kilometres"]
+    scene.touch(scene.choice("Approximate, an area of several square kilometres"))
+    assert scene.chosen() == ["7 days", "Approximate, an area of several square kilometres"]
     scene.touch(scene.allow)
     assert scene.answer() == PromptAnswer.allow(Duration.days(7), Precision.APPROXIMATE)
     assert not scene.prompt.isVisible()
@@ -306,7 +306,7 @@ def test_leaving_dismisses(show, qt):
 @first
 def test_r15_an_approximate_question_gets_an_approximate_answer(show):
     scene = show(request=request_in(precision=Precision.APPROXIMATE))
-    assert [item.property("label") for item in scene.items("Choice")][3:] == ["approximate location"]
+    assert [item.property("label") for item in scene.items("Choice")][3:] == ["Approximate"]
     scene.touch(scene.allow)
     assert scene.answer() == PromptAnswer.allow(precision=Precision.APPROXIMATE)
 
