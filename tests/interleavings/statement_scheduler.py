@@ -138,10 +138,31 @@ class PoliteLock:
         self.release()
 
 
+class PoliteRLock(PoliteLock):
+    """``threading.RLock``: its holder enters again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._owner, self._depth = 0, 0
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        if self._owner != threading.get_ident() and not super().acquire(blocking, timeout):
+            return False
+        self._owner, self._depth = threading.get_ident(), self._depth + 1
+        return True
+
+    def release(self) -> None:
+        self._depth -= 1
+        if not self._depth:
+            self._owner = 0
+            super().release()
+
+
 class PoliteThreading:
-    """Stands for the module ``threading`` where only its ``Lock`` is used."""
+    """Stands for the module ``threading`` where only its locks are used."""
 
     Lock = PoliteLock
+    RLock = PoliteRLock
 
 
 class PoliteTime:
