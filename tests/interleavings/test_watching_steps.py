@@ -13,6 +13,7 @@ from two_programs import NAVIGATION, Program, Scene
 from kalos_connect_sdk import Purpose, Reason
 from kalos_connect_sdk.model.vehicle import OsAnswer
 from kalos_connect_sdk.protocol import watching
+from kalos_connect_sdk.protocol.bulletin import CLOSES
 from kalos_connect_sdk.protocol.causes import CAUSES
 from kalos_connect_sdk.protocol.watching import Watcher
 
@@ -28,15 +29,19 @@ class Seen:
         self.did: list[Any] = []
         self.driving = False
         monkeypatch.setattr(watching, "time", SimpleNamespace(monotonic=lambda: self.now_s))
+        self.asked: list[list[Purpose]] = []
+        """The purposes whose end elsewhere was asked about, for each look that read."""
         self.watcher = Watcher(
             program.state,
             program.view,
-            lambda: self.did.append("cut"),
-            lambda: self.did.append("finish"),
-            lambda: self.did.append("keep time"),
-            lambda purpose, cause: self.did.append((purpose, cause)),
-            lambda: self.driving,
-            lambda reason: self.did.append(reason),
+            cut=lambda: self.did.append("cut"),
+            finish=lambda: self.did.append("finish"),
+            keep_time=lambda: self.did.append("keep time"),
+            hear_motion=lambda: self.asked.append([]),
+            end=lambda purpose, cause: self.did.append((purpose, cause)),
+            driving=lambda: self.driving,
+            lost=self.did.append,
+            ask=lambda purposes: self.asked[-1].extend(purposes),
         )
 
     def look(self, after_s: float = 0.0) -> list[Any]:
@@ -178,8 +183,25 @@ def test_r13_what_is_over_is_ended_for_its_own_cause_and_by_clocks_that_cannot_l
     decision = SimpleNamespace(reason=reason, allowed=reason is Reason.ALLOWED)
     monkeypatch.setattr(seen.program.view, "decide", lambda _: decision)
     monkeypatch.setattr(seen.program.view, "os", lambda: os)
+    monkeypatch.setattr(seen.program.view, "outdated", lambda _: None)
     monkeypatch.setattr(seen.program.view, "expiry_certain", lambda _: certain)
     assert seen.look() == ([] if cause is None else [(NAVIGATION, CAUSES[cause])])
+
+
+@pytest.mark.parametrize("outdated", list(CLOSES))
+def test_r14_what_was_changed_elsewhere_is_ended_for_that_cause(seen, monkeypatch, outdated):
+    monkeypatch.setattr(seen.program.view, "outdated", lambda _: outdated)
+    monkeypatch.setattr(seen.program.view, "decide", lambda _: SimpleNamespace(reason=Reason.NOT_ASKED, allowed=False))
+    assert seen.look() == [(NAVIGATION, CLOSES[outdated])]
+
+
+def test_what_is_granted_is_asked_about_at_every_look_that_reads(seen, monkeypatch):
+    seen.look()
+    seen.look(0.001)
+    assert seen.asked == [[NAVIGATION]]
+    monkeypatch.setattr(seen.program.view, "decide", lambda _: SimpleNamespace(reason=Reason.BUSY, allowed=False))
+    seen.look(1.0)
+    assert seen.asked == [[NAVIGATION], []]
 
 
 def test_r8_a_state_that_cannot_be_read_cuts(seen):
@@ -264,8 +286,9 @@ def test_whoever_stops_the_watcher_from_its_own_thread_waits_for_nobody(scene, m
             stopped.append(error)
         over.set()
 
-    nothing: Callable[..., None] = lambda *_: None  # noqa: E731
-    watcher = Watcher(program.state, program.view, stop_here, nothing, nothing, nothing, lambda: False, nothing)
+    nothing: Any = lambda *_: None  # noqa: E731
+    calls = dict.fromkeys(("finish", "keep_time", "hear_motion", "end", "driving", "lost", "ask"), nothing)
+    watcher = Watcher(program.state, program.view, stop_here, **calls)
     program.state.page.end(NAVIGATION, 1)
     watcher.start()
     watcher.wake()
@@ -274,6 +297,6 @@ def test_whoever_stops_the_watcher_from_its_own_thread_waits_for_nobody(scene, m
     watcher._thread.join(30)
     watcher.stop()
     assert watcher._watch._wake_read == -1
-    never = Watcher(program.state, program.view, nothing, nothing, nothing, nothing, lambda: False, nothing)
+    never = Watcher(program.state, program.view, nothing, **calls)
     never.stop()
     assert never._watch._wake_read == -1
