@@ -311,3 +311,18 @@ def test_what_is_sent_straight_to_us_by_somebody_else_is_not_believed(desktop, p
     assert not told.wait_for(OsAnswer.GRANTED, 1.0)
     desktop.agents[0].switch(8)
     assert told.wait_for(OsAnswer.GRANTED, DEADLINE_S)
+
+
+def test_r3_switched_off_while_a_request_is_in_flight_cuts_it(desktop, permission, make, service):
+    agent = desktop.run()
+    told = permission()
+    connect = make(os_permission=told)
+    assert told.wait_for(OsAnswer.GRANTED, DEADLINE_S)
+    assert connect.request_permission().granted
+    service.fail(path="/v1/positions", stall_s=60.0)
+    with connect.drive("geoclue:") as drive:
+        until(lambda: [one for one in service.requests if one["path"] == "/v1/positions"], "a request at the service")
+        agent.switch(0)
+        assert drive.wait(DEADLINE_S)
+    assert drive.stats.aborted == 1 and drive.stats.sent == 0
+    until(lambda: ended(connect) == (Status.REVOKED, "os"), "the end is in the ledger, with its cause")
