@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,6 +19,7 @@ import vehicle_bench
 from desktop_bench import Desktop, missing
 from receivers import START, STEP, Bench, Gpsd, Reader, TcpServer, Ticker, Tty, bench, epoch, free_port, number_of
 
+import kalos_connect_sdk
 from kalos_connect_sdk import Datum, InvalidPosition, LocationSource, Position, SourceError, SourceUnavailable
 from kalos_connect_sdk.ports import Recovering
 from kalos_connect_sdk.sources import PushSource, open_source
@@ -322,3 +326,30 @@ def test_r10_what_is_no_position_cannot_be_pushed_nor_fed() -> None:
     asyncio.run(feed(source, stream()))  # type: ignore[arg-type]
     with pytest.raises(SourceError, match="Position"):
         list(source)
+
+
+_WITHOUT = """
+import sys
+sys.modules[sys.argv[2]] = None
+from kalos_connect_sdk import SourceUnavailable
+from kalos_connect_sdk.sources import open_source
+try:
+    open_source(sys.argv[1])
+except SourceUnavailable as error:
+    print(error, error.__context__)
+"""
+
+
+@pytest.mark.parametrize(
+    ("url", "absent", "extra"),
+    [("geoclue:", "jeepney", "geoclue"), ("portal:", "jeepney", "geoclue"), ("kuksa://localhost", "grpc", "kuksa")],
+)
+def test_what_needs_an_extra_says_which(url: str, absent: str, extra: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _WITHOUT, url, absent],
+        env={**os.environ, "PYTHONPATH": str(Path(kalos_connect_sdk.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.strip() == f"this needs an extra: pip install 'kalos-connect-sdk[{extra}]' None", done.stderr
