@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
 
 from kalos_connect_sdk import Config
 from kalos_connect_sdk.protocol.link import Link
+from kalos_connect_sdk.storage.locks import try_lock
 from kalos_connect_sdk.transport.door import Door
 from kalos_connect_sdk.transport.flight import Flight
 
@@ -20,11 +22,12 @@ def link():
 
 
 def flying(link: Link, *, wrote: bool = True) -> Flight:
-    """A flight on its way, without a connection."""
-    flight = Flight(lambda: True, lambda: None)
+    """A flight on its way, without a connection, under a lease of its own."""
+    lease = try_lock(lambda: os.memfd_create("barrier"))
+    assert lease is not None
+    flight = link.depart(lease, lambda: True, lambda: None)
     flight.depart()
     flight.wrote = wrote
-    link.flights().add(flight)
     return flight
 
 
@@ -47,7 +50,7 @@ def test_r3_a_cut_counts_each_flight_in_the_air_and_reports_it_once(link):
     assert len(link.flights()) == 0
 
 
-def test_r3_what_its_own_check_cut_is_counted_when_it_lands(link):
+def test_r3_what_its_own_check_cut_is_counted_and_reported_once_it_landed(link):
     late, early, whole = flying(link), flying(link, wrote=False), flying(link)
     late.abort()
     early.abort()
@@ -70,8 +73,7 @@ def test_r3_only_what_wrote_and_was_not_answered_is_possibly_delivered(link):
 @pytest.mark.parametrize("step", ["take_cut", "count"])
 def test_r3_no_count_is_lost_between_two_threads(link, step):
     flight = flying(link)
-    flight.abort()
-    thread = threading.Thread(target=link.take_cut if step == "take_cut" else lambda: link.landed(flight))
+    thread = threading.Thread(target=link.take_cut if step == "take_cut" else flight.abort)
     with link._lock:
         thread.start()
         thread.join(0.05)

@@ -54,6 +54,26 @@ def test_r8_a_record_without_its_pseudonym_is_damage(directory: StateDirectory) 
     found.close()
 
 
+@pytest.mark.parametrize("values", ["meta VALUES ('mark', 'x')", "notice VALUES ('n', 'o', 1, '', '', '', 0, NULL, 0)"])
+def test_r8_rows_beside_the_history_that_are_edited_later_are_found_with_it(
+    directory: StateDirectory, values: str
+) -> None:
+    found = Ledger.open(directory)
+    assert found.events() == []
+    edited(directory, f"INSERT INTO {values}")
+    with pytest.raises(StateUnreadable, match="is damaged"):
+        found.events()
+    found.close()
+
+
+def test_r5_a_draft_that_is_gone_already_is_discarded(directory: StateDirectory) -> None:
+    draft = Ledger.draft(directory)
+    for path in directory.path.glob("*.new"):
+        path.unlink()
+    draft.discard()
+    assert list(directory.path.iterdir()) == []
+
+
 def test_a_draft_is_new_and_takes_its_place_without_ever_having_been_read(directory: StateDirectory) -> None:
     Ledger.open(directory).close()
     draft = Ledger.draft(directory)
