@@ -468,6 +468,8 @@ def test_a_receipt_is_a_dict_that_writes_itself() -> None:
     receipt = Receipt(rendered([grant(asserted_parked="桌上的笔记本")]))
     assert json.loads(receipt.to_json()) == receipt == dict(receipt)
     assert "桌上的笔记本" in receipt.to_json()
+    with pytest.raises(ValueError):
+        Receipt(receipt, epoch=float("nan")).to_json()
 
 
 def test_records_of_one_history_are_equal_bytes() -> None:

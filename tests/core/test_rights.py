@@ -72,6 +72,16 @@ def test_a_due_date_that_is_none_is_left_out(text):
     assert word_of(said(due_at=text), "r", RequestKind.DELETION).due_at is None
 
 
+@pytest.mark.parametrize("text", ["2026-12-24T01:00:00+01:00", "2026-12-24T00:00:00Z"])
+def test_a_due_date_is_kept_as_the_moment_it_names(text):
+    assert word_of(said(due_at=text), "r", RequestKind.DELETION).due_at == at("2026-12-24")
+
+
+def test_of_an_outcome_twenty_members_are_kept():
+    outcome = {f"part-{number:02}": number for number in range(25)}
+    assert word_of(said(outcome=outcome), "r", RequestKind.DELETION).outcome == dict(list(outcome.items())[:20])
+
+
 def test_of_an_outcome_only_counts_and_short_texts_are_kept():
     outcome = {"positions": 3, "text": "x" * 5000, "where": [60.1, 24.9], "at": 60.17, "no": None, "n" * 65: 1}
     kept = word_of(said(outcome=outcome), "r", RequestKind.DELETION).outcome
