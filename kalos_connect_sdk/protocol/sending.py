@@ -41,6 +41,8 @@ __all__ = ["Sender", "SendStats"]
 T = TypeVar("T")
 _LOCK_WAIT_S = 10.0
 _SLICE_S = 0.1
+_ENDING_SLICES = 4
+"""It may be the courier that ends the consent just now, for a reason that the report should know."""
 _GIVE_WAY_S = 0.005
 """Who was cut leaves the processor to who withdraws: it has keys to destroy, and we have nothing to do."""
 
@@ -132,15 +134,15 @@ class Sender:
         )
         return left if left is not None else len(self._courier.pending())
 
-    def _patiently(self, job: Callable[[], T], give_up: Callable[[], bool]) -> T | None:
-        """The courier's answer; None when a withdrawal came first: a flush then ends within a second."""
+    def _patiently(self, job: Callable[[], T], give_up: Callable[[], bool], slices: int = 1) -> T | None:
+        """The courier's answer; None ``slices`` after a withdrawal came first: a flush then ends within a second."""
         reply = self._courier.worker.begin(job)
-        while True:
+        while slices:
             try:
                 return reply.get(_SLICE_S)
             except TimeoutError:
-                if give_up():
-                    return None
+                slices -= give_up()
+        return None
 
     def _step(self, work: _Round, deadline: float) -> None:
         """One batch, or the reason why there is none."""
@@ -179,6 +181,7 @@ class Sender:
             known = self._patiently(
                 lambda: self._introduced(work, clearance.epoch),
                 lambda: not self._view.still_open(clearance.epoch),
+                _ENDING_SLICES,
             )
             if known is None:
                 return
