@@ -1,7 +1,7 @@
 """Asking the service while nothing is sent: a withdrawal made elsewhere reaches a car that stands still (R3, R7).
 
 The watcher's tick says when, the courier's thread asks, and one program of a state asks for all: the plan for the
-next question is a note in the state directory. Whoever ends a consent, or closes, cuts a question that hangs.
+next question is a note in the state directory. Whoever ends a consent, sends or closes cuts a question that hangs.
 """
 
 from __future__ import annotations

@@ -87,7 +87,9 @@ class Sender:
         courier: Courier,
         standing: Standing,
         link: Link,
+        hurry: Callable[[], None],
     ) -> None:
+        """``hurry``: end whatever keeps the courier from us that can be asked another time."""
         self._state = state
         self._config = config
         self._view = view
@@ -95,6 +97,7 @@ class Sender:
         self._courier = courier
         self._standing = standing
         self._link = link
+        self._hurry = hurry
         self._progress: BatchProgress | None = None
         self.worker = Worker("kalos-sender")
         self.stats = SendStats()
@@ -141,6 +144,7 @@ class Sender:
             try:
                 return reply.get(_SLICE_S)
             except TimeoutError:
+                self._hurry()
                 slices -= give_up()
         return None
 

@@ -75,7 +75,7 @@ class Works:
             lambda purpose: state.page.withdrawals(purpose),
         )
         view.waits = self.when_parked.waits
-        self.sender = Sender(state, config, view, self.store, self.courier, self.standing, link)
+        self.sender = Sender(state, config, view, self.store, self.courier, self.standing, link, self.polling.cut)
         self.usage = Usage(state, lambda: self.sender.stats.sent)
         self.minors = Minors(state, self.ending, self.rights, self.usage)
         self.watcher = Watcher(

@@ -143,7 +143,7 @@ def _answered(body: bytes) -> bytes:
 
 
 class DeafService:
-    """Registers; of the positions it reads nothing until it is told to."""
+    """Registers and publishes no notice; of the positions it reads nothing until it is told to."""
 
     def __init__(self) -> None:
         self.connection: socket.socket | None = None
@@ -152,9 +152,10 @@ class DeafService:
         self.ended = ""
 
     def __call__(self, talk: Conversation) -> None:
-        if talk.request() is None:  # the registration
-            return
-        talk.say(_answered(TOKEN))
+        for answer in (_answered(TOKEN), b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"):
+            if talk.request() is None:
+                return
+            talk.say(answer)
         self.connection = talk.conn
         self.reached.set()
         self.read_now.wait(60)

@@ -109,7 +109,7 @@ class Program:
         self.ending = Ending(self.state, silence, lambda: None)
         self.granting = Granting(self.state, self.config, silence, self.ending)
         courier: Any = SimpleNamespace(worker=self.keeper)
-        self.sender = sender(self.state, self.config, self.view, self.store, courier, courier, self.link)
+        self.sender = sender(self.state, self.config, self.view, self.store, courier, courier, self.link, lambda: None)
         parts = SimpleNamespace(clock=SystemClock(), config=self.config)
         self.submitter = Submitter(SimpleNamespace(view=self.view, store=self.store, parts=parts))  # type: ignore[arg-type]
         self.report: WithdrawalReport | None = None

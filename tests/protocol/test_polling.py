@@ -356,6 +356,27 @@ def test_r5_a_withdrawal_cuts_a_question_that_hangs_and_is_told_at_once(car):
     car.service.clear_failures()
 
 
+def test_a_question_that_hangs_does_not_keep_positions_waiting(car):
+    """A send needs the courier, too; what is asked for its own sake gives way to it."""
+    car.service.fail(stall_s=60.0, times=1, path="/v1/consents/", before="effect")
+    car.clock.advance(67)
+    car.works.watcher.wake()
+    assert car.service.wait_for(lambda _: car.polls, 30)
+    assert car.connect.submit(Position(*HERE)).accepted
+    assert car.connect.flush(timeout_s=8.0).sent == 1
+    car.service.clear_failures()
+
+
+def test_r14_a_service_that_never_answers_about_its_notice_gets_positions_all_the_same(make, service):
+    service.fail(stall_s=60.0, path="/v1/notice", before="effect")
+    connect = make(WEEK)
+    assert connect.request_permission(user_action=True).granted
+    assert service.wait_for(lambda s: any(r["path"].startswith("/v1/notice") for r in s.requests), 30)
+    assert connect.submit(Position(*HERE)).accepted
+    assert connect.flush(timeout_s=8.0).sent == 1
+    service.clear_failures()
+
+
 def test_closing_does_not_wait_for_a_question_that_hangs(car):
     car.service.fail(stall_s=60.0, times=1, path="/v1/consents/", before="effect")
     car.clock.advance(67)
