@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 from typing import Final
 
 from .commands import Commands, command
@@ -37,10 +38,16 @@ def run(args: argparse.Namespace) -> int:
         try:
             serve(args.host, args.port, database=args.database, engine=args.engine)
         except (OSError, OverflowError, ValueError, EngineUnavailable) as error:
-            problem = f"the service cannot start: {error}"
+            problem = f"the service cannot start: {_reason(error)}"
     if problem is not None:
         raise Usage(problem)
     return Exit.OK
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return "the port is in use; choose another with --port, 0 takes a free one"
+    return str(error)
 
 
 def _port(text: str) -> int:

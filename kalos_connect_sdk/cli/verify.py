@@ -26,6 +26,7 @@ __all__ = ["add", "judge", "run", "tell"]
 
 _LARGEST: Final = 4 * 1024 * 1024
 _DEEPEST: Final = 64
+_MADE_BY: Final = "one is written by: kalos-connect consent show --json"
 
 
 def add(actions: Commands, common: argparse.ArgumentParser) -> None:
@@ -96,12 +97,12 @@ def _records(name: str) -> list[Mapping[str, Any]]:
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
     except ValueError:
-        problem = "is not a receipt: not valid JSON, or larger than 4 MiB"
+        problem = f"is not a receipt: not valid JSON, or larger than 4 MiB; {_MADE_BY}"
     if problem is None:
         records = document if isinstance(document, list) else [document]
         if records and all(isinstance(record, dict) for record in records):
             return records
-        problem = "is not a receipt"
+        problem = f"is not a receipt; {_MADE_BY}"
     raise Usage(f"{name!r} {problem}")
 
 

@@ -53,7 +53,8 @@ def serve(
     enrolment_token: str | None = None,
     output: TextIO | None = None,
 ) -> None:
-    """Serve until interrupted; ``port`` 0 takes a free one. Prints ``listening on http://HOST:PORT`` to ``output``.
+    """Serve until interrupted; ``port`` 0 takes a free one. Prints ``listening on http://HOST:PORT`` to ``output``,
+    and what a person should know besides.
 
     ``database`` as for :func:`~.sqlite.open_store`, ``engine`` as for :func:`open_engine`, the rest as for
     :func:`~.app.create_app`. Raises ``OSError`` when the address or the database cannot be used, ``ValueError`` for
@@ -81,7 +82,7 @@ def serve(
                 timeout_graceful_shutdown=2,
                 lifespan="off",
             )
-            _Server(config, lambda: _announce(out, listener)).run(sockets=[listener])
+            _Server(config, lambda: _announce(out, listener, routes=router is not None)).run(sockets=[listener])
         except KeyboardInterrupt:
             pass  # how it is meant to end
         finally:
@@ -119,10 +120,12 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _announce(out: TextIO, listener: socket.socket) -> None:
+def _announce(out: TextIO, listener: socket.socket, *, routes: bool) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     out.write(f"listening on http://{shown}:{port}\n")
     if not ipaddress.ip_address(host).is_loopback:
         out.write("this is plain http beyond this machine: put a TLS proxy in front of it\n")
+    if not routes:
+        out.write("routes are answered 503: there is no engine; pip install 'kalos-connect-sdk[valhalla]' brings one\n")
     out.flush()

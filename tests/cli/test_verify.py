@@ -48,7 +48,7 @@ def test_what_is_no_receipt_is_input_that_is_wrong(say: Callable[..., Said], tmp
     file.write_bytes(content)
     code, out, err = say("consent", "verify", str(file))
     assert (code, out) == (2, "")
-    assert "is not a receipt" in err
+    assert "is not a receipt" in err and "kalos-connect consent show --json" in err
 
 
 def test_an_empty_object_proves_nothing(say: Callable[..., Said], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import importlib.util
 import json
 import logging
 import os
@@ -151,7 +152,8 @@ def test_it_says_where_it_listens_and_stops_when_told(process, new_device):
     device.connection.close()
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=20)
-    assert (process.returncode, output, errors) == (0, "", "")
+    assert (process.returncode, errors) == (0, "")
+    assert output == "" or (importlib.util.find_spec("valhalla") is None and output.count("\n") == 1)
 
 
 @pytest.mark.parametrize(
@@ -199,6 +201,19 @@ def test_engines_by_name():
 def test_without_valhalla_there_is_no_engine_but_a_service(monkeypatch):
     monkeypatch.setattr(server.importlib.util, "find_spec", lambda name: None)
     assert server.open_engine(None) is None
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_a_service_without_an_engine_says_what_brings_one(installed, capsys, monkeypatch):
+    def run(uvicorn_server, sockets):
+        uvicorn_server._ready()
+
+    monkeypatch.setattr(server._Server, "run", run)
+    monkeypatch.setattr(
+        server, "open_engine", lambda name: HttpValhalla("http://127.0.0.1:8002") if installed else None
+    )
+    assert main(["--port", "0"]) == 0
+    assert ("kalos-connect-sdk[valhalla]" in capsys.readouterr().out) is not installed
 
 
 def test_a_device_may_speak_http_1_0(observed):
