@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from ..errors import ConsentRequired, KalosConnectError, VaultUnavailable
+from ..errors import ConsentRequired, KalosConnectError, ServiceUnreachable, VaultUnavailable
 from ..prompts.plain import printable
 from . import consent, demo, doctor, privacy, route, serve, status, stream
 from .commands import Parser
@@ -71,6 +71,8 @@ def _sentence(error: KalosConnectError) -> str:
         return describe(error.reason)
     if isinstance(error, VaultUnavailable) and "doctor" not in str(error):
         return f"{error}; kalos-connect doctor says what to do"
+    if isinstance(error, ServiceUnreachable):
+        return f"{error}; is it running, and is service_url right? kalos-connect doctor asks it"
     return str(error)
 
 

@@ -140,7 +140,8 @@ def test_streaming_tells_people_what_it_did(say: Callable[..., Said], drive: str
 def test_a_service_that_is_away_exits_with_6(say: Callable[..., Said], service: ServiceEmulator, drive: str) -> None:
     say("consent", "request", *ALLOW)
     service.stop()
-    assert say("route", "--to", "60.17,24.94", "--from", "60.18,24.95")[0] == 6
+    code, _, err = say("route", "--to", "60.17,24.94", "--from", "60.18,24.95")
+    assert code == 6 and "is it running, and is service_url right?" in err and "60.1" not in err
     code, report, _ = say("doctor", "--json")
     assert code == 6
     assert [check["ok"] for check in report["checks"] if check["name"] == "service"] == [False]
