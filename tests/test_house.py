@@ -88,9 +88,12 @@ def faults_page() -> str:
     """What docs/faults.md must say: its own rows, each with the tests that are marked with it."""
     found = shown_by()
     lines = []
+    rows: set[str] = set()
     for line in FAULTS_PAGE.read_text("utf-8").splitlines():
         row = _ROW.match(line)
         if row:
+            assert row[1] not in rows, f"row {row[1]} is there twice"
+            rows.add(row[1])
             by_file: dict[str, list[str]] = defaultdict(list)
             for name in found.pop(int(row[1]), ()):
                 file, test = name.split("::")
