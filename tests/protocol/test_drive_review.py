@@ -278,7 +278,7 @@ def test_r12_a_mark_that_is_no_number_tells_it_again(car):
 def test_a_history_that_cannot_be_read_is_an_error_and_not_an_empty_review(car):
     connect, vehicle = car
     connect.withdraw()
-    assert connect.receipts(), "its entry is written"
+    assert connect.wait_for_notices(10) and connect.receipts(), "nobody writes to it any more"
     (connect.state_path / "ledger.db").write_bytes(b"x" * 4096)
     vehicle.park()
     with pytest.raises(StateError):

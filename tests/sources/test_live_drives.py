@@ -144,6 +144,7 @@ def test_stream_from_gpsd_tells_rate_accuracy_queue_and_answer_until_ctrl_c(benc
         [sys.executable, "-m", "kalos_connect_sdk.cli", *command],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as at a terminal; a job of a script ignores it
     )  # fmt: skip
     assert shell.stdout is not None
     live = next((line for line in shell.stdout if "/s" in line), "nothing")

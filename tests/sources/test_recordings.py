@@ -29,6 +29,7 @@ def gpx(path: Path, *offsets_s: float) -> Path:
     return path
 
 
+@pytest.mark.first
 def test_the_sources_are_names_of_the_room():
     import kalos_connect_sdk.sources as room
 
