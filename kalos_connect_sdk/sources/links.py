@@ -156,8 +156,6 @@ def _found(address: Address, wake: Wake, kind: int) -> list[tuple[int, Any]]:
             found.append(_look_up(host, address.port, kind, 0))
         except OSError as error:
             failed.append(error)
-        except UnicodeError:  # a label that cannot be encoded
-            failed.append(socket.gaierror(socket.EAI_NONAME, "not a name"))
         done.set()
 
     threading.Thread(target=look_up, name="kalos-names", daemon=True).start()
@@ -175,4 +173,8 @@ def _found(address: Address, wake: Wake, kind: int) -> list[tuple[int, Any]]:
 
 
 def _look_up(host: str, port: int, kind: int, flags: int) -> list[tuple[int, Any]]:
-    return [(row[0], row[4]) for row in socket.getaddrinfo(host, port, type=kind, flags=flags)]
+    try:
+        return [(row[0], row[4]) for row in socket.getaddrinfo(host, port, type=kind, flags=flags)]
+    except UnicodeError:  # a label that is empty or too long; the error would repeat it (R10)
+        pass
+    raise socket.gaierror(socket.EAI_NONAME, "not a name")

@@ -295,6 +295,15 @@ def test_nothing_is_left_open(bench: Bench) -> None:
     until(lambda: opened() <= before)
 
 
+@pytest.mark.parametrize(
+    "url", ["gpsd://48..11:2947", "nmea+tcp://48..11:1", "nmea+udp://48..11:1", f"gpsd://{'4' * 64}"]
+)
+def test_r10_what_is_no_name_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(SourceUnavailable, match="the name is not known") as refused:
+        open_source(url)
+    assert refused.value.__context__ is None and "4" not in str(refused.value)
+
+
 def test_words_for_errors() -> None:
     assert said_of(TimeoutError(110, "x")) == "no answer in time"
     assert said_of(socket.gaierror(-2, "secret")) == "the name is not known"
