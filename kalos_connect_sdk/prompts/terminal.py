@@ -3,6 +3,7 @@
 R12  Allow and Don't allow look the same, stand on equal lines and cost one digit and Enter each. An empty line
      asks again; the end of the input and Ctrl-C dismiss. What was typed before the notice was on the screen is
      not an answer to it. A prompt always resolves: cancelled, at its deadline, or by the end of the input.
+     Two questions of one program are put one after the other: a digit answers the one that is read.
 R14  The notice is rendered verbatim, with purpose and recipient beside it.
 R11  ``request.cancelled`` closes the prompt at once, whatever it waits for.
 """
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TextIO
@@ -24,6 +27,7 @@ from .words import Words, words_for
 __all__ = ["Choose", "Page", "TerminalPrompter", "escapes_allowed", "is_tty"]
 
 _WIDEST: Final = 84
+_LOOK_S: Final = 0.05
 Choose = Callable[[list[str]], int | None]
 """Puts the ways to answer: index of the one chosen, their number for Don't allow, ``None`` for neither."""
 
@@ -45,9 +49,13 @@ class TerminalPrompter:
     def ask(self, request: PromptRequest) -> PromptAnswer:
         """The person's answer; *dismiss* when the prompt was cancelled, timed out or the input ended."""
         page = Page(self._stdout or sys.stdout, request, plain=self._plain)
-        with self._asking(page, request) as choose:
-            page.notice()
-            answer = _converse(page, choose, request)
+        answer = None
+        with _turn_of(request) as ours:
+            if not ours:
+                return PromptAnswer.dismiss()
+            with self._asking(page, request) as choose:
+                page.notice()
+                answer = _converse(page, choose, request)
         if answer is None:
             page.closed()
             return PromptAnswer.dismiss()
@@ -59,6 +67,32 @@ class TerminalPrompter:
         with Keyboard(self._stdin or sys.stdin, request.cancelled, request.deadline) as keyboard:
             keyboard.forget_typed_ahead()  # R12
             yield lambda ways: _choose(page, keyboard, ways)
+
+
+_turn = threading.Lock()
+
+
+@contextmanager
+def _turn_of(request: PromptRequest) -> Iterator[bool]:
+    """Whether the terminal is ours to ask on; false when the question was over before the one in front of it."""
+    turn, ours = _turn, False
+    while not ours and not request.cancelled.is_set() and time.monotonic() < request.deadline:
+        ours = turn.acquire(timeout=_LOOK_S)
+    try:
+        yield ours
+    finally:
+        if ours:
+            turn.release()
+
+
+def _in_child() -> None:
+    """Who was asking when the program forked is asking in the parent."""
+    global _turn
+    _turn = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def _converse(page: Page, choose: Choose, request: PromptRequest) -> PromptAnswer | None:

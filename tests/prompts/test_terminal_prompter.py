@@ -18,11 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pseudo_terminal import CHINESE, ENGLISH, request_for, terminal
 
-from kalos_connect_sdk.model.consent import Duration, Precision, PromptAnswer, PromptChoice
+from kalos_connect_sdk.model.consent import Duration, Precision, PromptAnswer, PromptChoice, Purpose
 from kalos_connect_sdk.model.notice import NoticeText
 from kalos_connect_sdk.ports import Prompter, PromptRequest
 from kalos_connect_sdk.prompts import TerminalPrompter
 from kalos_connect_sdk.prompts.keyboard import Keyboard
+from kalos_connect_sdk.prompts.terminal import _turn_of
 
 
 def asked(*lines: str, request: PromptRequest | None = None) -> tuple[PromptAnswer | None, str]:
@@ -321,3 +322,52 @@ def test_r12_a_process_in_the_background_leaves_the_terminal_alone(monkeypatch: 
 def test_without_a_recipient_none_is_named() -> None:
     _, screen = asked("4\n", request=dataclasses.replace(request_for(), service_origin=""))
     assert "Sent to" not in screen
+
+
+def test_r12_a_second_question_waits_until_the_first_is_answered() -> None:
+    """Else a digit that a person types for one would answer the other."""
+    second = dataclasses.replace(request_for(), purpose=Purpose.CROSS_BORDER_TRANSFER)
+    answers: list[PromptAnswer] = []
+    with terminal() as person:
+        person.start()
+        person.read_until("press Enter: ")
+        waiting = threading.Thread(target=lambda: answers.append(person.prompter.ask(second)))
+        waiting.start()
+        person.type("4\n")
+        assert person.answer() == PromptAnswer.deny()
+        person.read_until("transfer to another country")
+        person.read_until("press Enter: ", 2)
+        assert person.screen.index("4\n") < person.screen.index("transfer to another country")
+        person.type("1\n")
+        person.read_until("press Enter: ", 3)
+        person.type("2\n")
+        waiting.join(10)
+        assert answers == [PromptAnswer.allow(precision=Precision.APPROXIMATE)]
+
+
+def test_r11_a_question_that_waits_for_its_turn_can_be_cancelled() -> None:
+    second = request_for()
+    answers: list[PromptAnswer] = []
+    with terminal() as person:
+        person.start()
+        person.read_until("press Enter: ")
+        waiting = threading.Thread(target=lambda: answers.append(person.prompter.ask(second)))
+        waiting.start()
+        second.cancelled.set()
+        waiting.join(10)
+        assert answers == [PromptAnswer.dismiss()]
+        person.type("4\n")
+        assert person.answer() == PromptAnswer.deny()
+
+
+def test_a_forked_child_does_not_wait_for_its_parent_s_question() -> None:
+    with terminal() as person:
+        person.start()
+        person.read_until("press Enter: ")
+        child = os.fork()
+        if not child:
+            with _turn_of(request_for()) as ours:
+                os._exit(0 if ours else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        person.type("4\n")
+        assert person.answer() == PromptAnswer.deny()
