@@ -40,7 +40,10 @@ def qt() -> Iterator[Any]:
     pytest.importorskip("PySide6.QtQuick", reason="PySide6 is not installed")
     import qml_scene
 
-    with qml_scene.application() as complaints:
+    from kalos_connect_sdk.prompts.qml import question
+
+    with qml_scene.application() as complaints, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(question, "_UNHEARD_MS", 0)  # a finger here is quicker than any, and knows what it aims at
         qml_scene.complaints = complaints
         yield qml_scene
 
@@ -268,8 +271,9 @@ def test_r12_turning_to_an_answer_passes_everything_that_is_to_be_read(show, qt,
         if scene.focused() == "Allow":
             break
         if scene.focused() == "+ the full text" and not opened:
-            opened = True
+            opened, short = True, scene.scroll.property("contentHeight")
             scene.press(qt.Key.Key_Return)
+            scene.until(lambda short=short: scene.scroll.property("contentHeight") > short, "the text did not open")
         scene.press(qt.Key.Key_Right)
         box = scene.box(scene.window.activeFocusItem())
     assert scene.focused() == "Allow" and opened
@@ -431,6 +435,32 @@ def test_two_questions_are_put_one_after_the_other(show):
     assert scene.focused() == second.text.title, "what was aimed at the first is no answer to the second"
     scene.touch(scene.allow)
     assert scene.answer() == PromptAnswer.allow()
+
+
+@first
+def test_r12_two_quick_taps_answer_one_question_only(show, monkeypatch):
+    """The second was aimed at the first question, too: nobody can have read the one behind it."""
+    from kalos_connect_sdk.prompts.qml import question
+
+    scene = show()
+    monkeypatch.setattr(question, "_UNHEARD_MS", 1_000_000)
+    second = scene.ask(request_in(purpose=Purpose.CROSS_BORDER_TRANSFER), shown=False)
+    scene.until(lambda: len(scene.prompter._waiting) == 2)
+    at = scene.box(scene.allow).center()
+    scene.press_at(at)
+    assert scene.answer() == PromptAnswer.allow()
+    scene.until(lambda: scene.texts()[:1] == [second.text.title])
+    for item in (scene.allow, scene.deny):
+        scene.press_at(scene.box(item).center())
+    scene.settle()
+    assert scene.answers.empty() and scene.prompt.isVisible() and scene.app.property("clicks") == 0
+    monkeypatch.setattr(question, "_UNHEARD_MS", 1)
+    third = scene.ask(request_in(), shown=False)
+    scene.prompter.question.dismiss()
+    assert scene.answer() == PromptAnswer.dismiss()
+    scene.until(lambda: scene.texts()[:1] == [third.text.title] and scene.allow.property("taps"))
+    scene.touch(scene.allow)
+    assert scene.answer() == PromptAnswer.allow(), "after that moment a finger is heard"
 
 
 @first

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from PySide6.QtCore import Property, QObject, Slot
 
@@ -12,6 +12,9 @@ from .content import content_of, precisions_of
 from .pending import Pending
 
 __all__ = ["Question"]
+
+_UNHEARD_MS: Final = 500
+"""R12: a tap in this time was aimed at what was there before, such as the second of two on the question in front."""
 
 
 class Question(QObject):
@@ -26,6 +29,10 @@ class Question(QObject):
     @Property("QVariantMap", constant=True)
     def content(self) -> dict[str, Any]:
         return self._content
+
+    @Property(int, constant=True)
+    def unheardMs(self) -> int:
+        return _UNHEARD_MS
 
     @Slot()
     def seen(self) -> None:

@@ -11,6 +11,7 @@ FocusScope {
     readonly property real rem: 16 * prompt.textScale // on a head unit 1 rem is 16 dp
     readonly property real side: Math.max(24, (width - 73 * rem) / 2)
     readonly property alias shades: shades
+    property bool taps: question.unheardMs === 0 // whether a finger is heard already
 
     LayoutMirroring.enabled: content.rightToLeft
     LayoutMirroring.childrenInherit: true
@@ -58,6 +59,11 @@ FocusScope {
         event.accepted = false
     }
 
+    Timer {
+        running: !page.taps
+        interval: page.question.unheardMs
+        onTriggered: page.taps = true
+    }
     Shades {
         id: shades
         night: page.prompt.night
@@ -255,6 +261,7 @@ FocusScope {
         PushButton {
             id: allow
             shades: page.shades
+            taps: page.taps
             rem: page.rem
             width: answers.each
             height: answers.tall
@@ -264,6 +271,7 @@ FocusScope {
         PushButton {
             id: deny
             shades: page.shades
+            taps: page.taps
             rem: page.rem
             width: answers.each
             height: answers.tall

@@ -7,6 +7,7 @@ FocusScope {
     required property real rem
     required property string label
     property bool filled: true
+    property bool taps: true
     signal pressed()
 
     function activate() { pressed() }
@@ -38,6 +39,7 @@ FocusScope {
     }
     MouseArea {
         anchors.fill: parent
+        enabled: push.taps
         onClicked: push.pressed()
     }
     Ring { shades: push.shades }
