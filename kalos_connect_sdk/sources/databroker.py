@@ -34,6 +34,8 @@ _PATIENCE_S: Final = 5.0
 _OPTIONS: Final = (("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1))
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _MAX_FILE: Final = 256 * 1024
+_KEPT: Final = 256
+"""Messages that may wait for a reader: one that is so far behind is told anew, not everything that it has missed."""
 
 
 class May(Enum):
@@ -161,6 +163,9 @@ class Broker:
     def _pump(self, stream: Any) -> None:
         try:
             for response in stream:
+                if self._news.qsize() >= _KEPT:
+                    stream.cancel()
+                    break
                 self._news.put([_said(path, datapoint) for path, datapoint in response.entries.items()])
         except grpc.RpcError:
             pass  # the broker is gone, or we are: the reader finds out which

@@ -90,6 +90,23 @@ def test_latitude_and_longitude_come_apart_and_make_one_fix(broker, bench):
     assert repr(source) == "<KuksaSource open>"
 
 
+def test_r4_what_a_reader_misses_does_not_pile_up(broker, bench, monkeypatch):
+    from kalos_connect_sdk.sources import databroker as spoken
+
+    monkeypatch.setattr(spoken, "_KEPT", 8)
+    source = bench.keep(open_source(f"kuksa://localhost:{broker.port}"))
+    broker.drive_north(1.0)
+    positions = iter(source)
+    assert next(positions).latitude == 1.0
+    for latitude in range(2, 30):
+        broker.drive_north(float(latitude))
+    broker.drive_north(60.0)
+    got = [next(positions).latitude]
+    while got[-1] != 60.0:
+        got.append(next(positions).latitude)
+    assert len(got) <= 8 // 2, "of latitude and longitude"
+
+
 def test_what_is_stale_or_no_coordinate_is_not_where_the_vehicle_is(broker, bench):
     broker.drive_north(10.0)
     broker.say(f"{WHERE}.Latitude", 11.0, time.time() - 60)
