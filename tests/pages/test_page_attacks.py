@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 import pytest
 from page_scenes import centre_link, prompt_link
 
+from kalos_connect_sdk.prompts.web.peers import is_stranger
+
 pytestmark = pytest.mark.once
 ALLOW = {"choice": "allow", "duration": "this-drive", "precision": "precise"}
 LINKS = {"prompt": lambda device: prompt_link("en"), "centre": lambda device: centre_link("en", device)}
@@ -218,3 +220,15 @@ def test_another_user_who_reads_the_link_in_the_process_list_cannot_use_it(ask, 
     assert seen.split("\n")[:5] == ["refused environ", "refused mem", "refused maps", "refused fd/0", f"open {status}"]
     assert question.call("GET", urlsplit(question.link).path)[0] == (200 if same_user else 410), "it used up no link"
     assert question.answers.empty()
+
+
+def test_who_has_gone_away_already_is_a_stranger():
+    """The kernel names root as the owner of a socket that was closed; this program may run as root."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        reader = socket.create_connection(server.getsockname())
+        served, peer = server.accept()
+        with served:
+            assert not is_stranger(peer, served.getsockname())
+            reader.close()
+            assert served.recv(1) == b"", "it is closed, not on its way"
+            assert is_stranger(peer, served.getsockname())

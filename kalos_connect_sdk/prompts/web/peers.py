@@ -14,6 +14,8 @@ from typing import Final
 __all__ = ["is_stranger"]
 
 _TABLES: Final = ("/proc/net/tcp", "/proc/net/tcp6")
+_NOBODY_S: Final = "0"
+"""The inode of a socket that its program has closed: the kernel calls root its owner, whoever it was."""
 _TRIES: Final = 3
 """The kernel writes the table out piece by piece: a row may be missed while others come and go."""
 
@@ -38,7 +40,7 @@ def _owner(local: str, remote: str) -> int | None:
             continue
         for row in rows:
             fields = row.split()
-            if fields[1].endswith(local) and fields[2].endswith(remote):
+            if fields[1].endswith(local) and fields[2].endswith(remote) and fields[9] != _NOBODY_S:
                 return int(fields[7])
     return None
 
