@@ -34,7 +34,7 @@ _DATE: Final = re.compile(r"(\d\d)(\d\d)(\d\d)", re.ASCII)
 Fields = Sequence[str]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)  # R10
 class _Epoch:
     """What the sentences of one time of day said."""
 

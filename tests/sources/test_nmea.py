@@ -381,3 +381,10 @@ def test_no_file_crashes_the_reader(tmp_path_factory, parts):
         list(NmeaSource(path, speed=0))
     except SourceError as error:
         assert error.__context__ is None
+
+
+def test_r10_an_epoch_that_is_begun_shows_no_coordinate() -> None:
+    assembler = Assembler()
+    assembler.add("GLL", ["4807.038", "N", "01131.000", "E", "120000", "A", "A"])
+    assert assembler.pending
+    assert "48.1" not in repr(assembler._epoch)
