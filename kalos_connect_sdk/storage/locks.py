@@ -29,6 +29,8 @@ __all__ = ["Barrier", "FileLock", "Lease", "close_held", "open_held", "try_lock"
 
 _FIRST_WAIT_S: Final = 50e-6
 _LONGEST_WAIT_S: Final = 1e-3
+_LOOKERS: Final = 4
+"""How often a lock is tried that nobody holds: somebody may have been looking, for microseconds, each time."""
 
 # Descriptors that must not outlive a fork, each with what to do in the child. Opening and registering is
 # one step under this lock, which a forking thread takes first. Reentrant: a signal handler may fork. Nobody else
@@ -232,11 +234,15 @@ class FileLock:
         self._lease: Lease | None = None
 
     def try_acquire(self) -> Lease | None:
-        """The lock, or None when anyone, this object included, holds it."""
-        lease = try_lock(self._opener)
-        if lease is not None:
-            self._lease = lease
-        return lease
+        """The lock, or None when anyone, this object included, holds it. Who only looks does not count."""
+        for _ in range(_LOOKERS):
+            lease = try_lock(self._opener)
+            if lease is not None:
+                self._lease = lease
+                return lease
+            if self.held_elsewhere():
+                break
+        return None
 
     def held_elsewhere(self) -> bool:
         """Whether someone other than this object holds it. Looks by trying, for microseconds."""

@@ -396,3 +396,24 @@ class TestHolders:
         assert holders._names("/proc/none") == []
         assert holders._read("/proc/none") == ""
         assert not holders._same("/proc/none", found)
+
+
+def test_who_looks_whether_a_lock_is_held_keeps_nobody_from_it(directory: StateDirectory) -> None:
+    """Looking is trying, for microseconds: a prompt must not fail because somebody looked just then."""
+    lock = FileLock(directory, "prompt.lock")
+    opener = lock._opener
+    looking = wait_lock(opener, 0.0, exclusive=False)
+    assert looking is not None
+    opened = []
+
+    def opening() -> int:
+        opened.append(len(opened))
+        if len(opened) == 3:  # tried, looked, and now tried again
+            looking.release()
+        return opener()
+
+    lock._opener = opening
+    lease = lock.try_acquire()
+    assert lease is not None and lease.held and len(opened) == 3
+    assert FileLock(directory, "prompt.lock").try_acquire() is None
+    lease.release()
