@@ -7,13 +7,15 @@
   inside a cell, nor the other way round.
 * Accuracy reaches the cell's farthest corner, and is at least the input's, in steps: doubled until it covers it.
   Speed, course and altitude are dropped.
-* A cell is left only by more than 50 m, so that jitter on a border does not tell that one is on it.
+* A cell is left only by more than 50 m, so that jitter on a border does not tell that one is on it. What the moment of
+  a change tells, and what else is not hidden: docs/approximate.md.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import atanh, ceil, cos, hypot, pi, radians, sin
+from math import atanh, ceil, cos, degrees, hypot, pi, radians, sin
+from sys import float_info
 from typing import Final
 
 from ..model.position import Datum, Position
@@ -50,6 +52,7 @@ class Cell:
         north_deg = max(abs(latitude - self.latitude) - self.half_height_deg, 0.0)
         turn = abs(longitude - self.longitude)
         east_deg = max(min(turn, 360.0 - turn) - self.half_width_deg, 0.0)
+        east_deg = degrees(sin(radians(min(east_deg, 90.0))))  # near a pole straight on is shorter than along the parallel
         return hypot(north_deg * _DEGREE_MIN_M, east_deg * _DEGREE_MIN_M * cos(radians(latitude)))
 
 
@@ -100,5 +103,5 @@ class Coarsener:
             here = self._cell = cell(position.latitude, position.longitude, side_m=self._side_m)
         accuracy_m = here.reach_m
         while position.accuracy_m is not None and accuracy_m < position.accuracy_m:
-            accuracy_m *= 2
+            accuracy_m = min(accuracy_m * 2, float_info.max)
         return Position(here.latitude, here.longitude, accuracy_m=accuracy_m, time=position.time)

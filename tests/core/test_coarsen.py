@@ -1,13 +1,14 @@
 """R15: approximate location, over the whole globe."""
 
 from datetime import UTC, datetime
-from math import asin, cos, hypot, pi, radians, sin, sqrt
+from math import cos, hypot, pi, radians, sqrt
 
 import pytest
+from globe import area_m2, distance_m
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalos_connect_sdk.core.coarsen import HYSTERESIS_M, Cell, Coarsener, cell
+from kalos_connect_sdk.core.coarsen import HYSTERESIS_M, Coarsener, cell
 from kalos_connect_sdk.model.position import Datum, Position
 
 T = datetime(2026, 1, 1, tzinfo=UTC)
@@ -18,24 +19,6 @@ sides = st.floats(1000, 100_000)
 
 def position(latitude, longitude, **values):
     return Position(latitude, longitude, time=T, **values)
-
-
-def distance_m(latitude, longitude, other_latitude, other_longitude):
-    """On a sphere as large as the Earth is at most, so never too little."""
-    north, east = radians(other_latitude - latitude), radians(other_longitude - longitude)
-    chord = sin(north / 2) ** 2 + cos(radians(latitude)) * cos(radians(other_latitude)) * sin(east / 2) ** 2
-    return 2 * 6_399_594 * asin(sqrt(min(chord, 1.0)))
-
-
-def area_m2(found: Cell):
-    """Area by summing thin strips of the ellipsoid: slow, and another way than the code's formula."""
-    a, e2, strips = 6_378_137.0, 0.00669437999014, 64
-    total = 0.0
-    for strip in range(strips):
-        latitude = radians(found.latitude + found.half_height_deg * (2 * (strip + 0.5) / strips - 1))
-        flattening = 1 - e2 * sin(latitude) ** 2
-        total += a * cos(latitude) / sqrt(flattening) * a * (1 - e2) / flattening**1.5
-    return total * (radians(2 * found.half_height_deg) / strips) * radians(2 * found.half_width_deg)
 
 
 @given(latitudes, longitudes)
@@ -89,7 +72,7 @@ def test_r15_accuracy_covers_the_cell_and_the_input(latitude, longitude, accurac
     found = Coarsener().apply(position(latitude, longitude, accuracy_m=accuracy_m))
     assert found.accuracy_m >= (accuracy_m or 0)
     assert found.accuracy_m >= sqrt(area_m2(cell(latitude, longitude))) / 2
-    assert found.accuracy_m >= distance_m(latitude, longitude, found.latitude, found.longitude)
+    assert found.accuracy_m >= distance_m((latitude, longitude), (found.latitude, found.longitude))
 
 
 @given(st.floats(0, 1e6), st.floats(0, 1e6))
@@ -150,7 +133,7 @@ def test_r15_a_cell_is_left_by_more_than_the_hysteresis(at, direction, beyond_m,
     after = coarsener.apply(position(latitude, longitude))
     assert (after != before) == flips
     if not flips:
-        assert after.accuracy_m >= distance_m(latitude, longitude, after.latitude, after.longitude)
+        assert after.accuracy_m >= distance_m((latitude, longitude), (after.latitude, after.longitude))
 
 
 def test_r15_averaging_repeats_does_not_beat_the_cell():
@@ -173,7 +156,7 @@ def test_the_antimeridian_is_one_line():
 def test_the_poles_hold(longitude):
     for latitude in (90.0, -90.0):
         found = Coarsener().apply(position(latitude, longitude))
-        assert distance_m(latitude, longitude, found.latitude, found.longitude) <= found.accuracy_m
+        assert distance_m((latitude, longitude), (found.latitude, found.longitude)) <= found.accuracy_m
         assert abs(found.latitude) > 89.98
 
 
