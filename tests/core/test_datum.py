@@ -1,8 +1,14 @@
-"""WGS-84, GCJ-02, BD-09: published vectors, an independent library's vectors, and the way back."""
+"""WGS-84, GCJ-02, BD-09: published vectors, an independent library, and the way back.
 
+The library, prcoords (CC0), shares no code with us; ``KALOS_SWEEP=full`` asks it about 200,000 points (docs/approximate.md).
+"""
+
+import os
+import random
 from datetime import UTC, datetime
 from math import cos, hypot, radians
 
+import prcoords
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -13,7 +19,7 @@ from kalos_connect_sdk.model.position import Datum, Place, Position
 
 WGS84, GCJ02, BD09 = Datum.WGS84, Datum.GCJ02, Datum.BD09
 
-# (latitude, longitude) in WGS-84, GCJ-02, BD-09. Made with prcoords 1.0.2 (CC0), which shares no code with us.
+# (latitude, longitude) in WGS-84, GCJ-02, BD-09. Made with prcoords 1.0.2.
 VECTORS = {
     "Beijing": ((39.9042, 116.4074), (39.905603343165, 116.413642253788), (39.911865335619, 116.420046330298)),
     "Shanghai": ((31.2304, 121.4737), (31.228457737577, 121.478223059277), (31.234310593690, 121.484781468503)),
@@ -27,14 +33,24 @@ VECTORS = {
     "Harbin": ((45.8038, 126.5349), (45.805781774718, 126.540940717405), (45.811395970118, 126.547559618499)),
     "Kashgar": ((39.4704, 75.9898), (39.470627026038, 75.992754990230), (39.476589909100, 75.999263647056)),
 }
-OUTSIDE = [
-    (37.5665, 126.9780),
-    (21.0278, 105.8342),
-    (22.2819, 114.1582),
-    (25.0330, 121.5654),
-    (60.1699, 24.9384),
-    (-33.86, 151.2),
-]
+# Published: the tests of eviltransform (MIT), in WGS-84 and GCJ-02. It takes 6378137 m for the radius where the formula
+# has 6378245 m, hence up to 1.5e-7 degrees, 16 mm.
+PUBLISHED = {
+    "Shanghai": ((31.1774276, 121.5272106), (31.17530398364597, 121.531541859215)),
+    "Shenzhen": ((22.543847, 113.912316), (22.540796131694766, 113.9171764808363)),
+    "Beijing": ((39.911954, 116.377817), (39.91334545536069, 116.38404722455657)),
+}
+OUTSIDE = {
+    "Seoul": (37.5665, 126.9780),
+    "Hanoi": (21.0278, 105.8342),
+    "Hong Kong": (22.2819, 114.1582),
+    "Macau": (22.1987, 113.5439),
+    "Taipei": (25.0330, 121.5654),
+    "Ulaanbaatar": (47.8864, 106.9057),
+    "Vladivostok": (43.1155, 131.8855),
+    "Helsinki": (60.1699, 24.9384),
+    "Sydney": (-33.86, 151.2),
+}
 everywhere = st.tuples(st.floats(-90, 90), st.floats(-180, 180))
 around_china = st.tuples(st.floats(18, 53), st.floats(74, 134))
 
@@ -55,9 +71,49 @@ def test_back_to_a_billionth_of_a_degree(name):
     assert convert(*baidu, BD09, GCJ02) == pytest.approx(gcj, abs=1e-9)
 
 
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_vectors(name):
+    wgs, gcj = PUBLISHED[name]
+    assert convert(*wgs, WGS84, GCJ02) == pytest.approx(gcj, abs=1.5e-7)
+    assert convert(*gcj, GCJ02, WGS84) == pytest.approx(wgs, abs=1.5e-7)
+
+
 def test_the_vector_everyone_publishes():
-    assert convert(39.915, 116.404, WGS84, GCJ02) == pytest.approx((39.91640428150164, 116.41024449916938), abs=1e-12)
-    assert convert(39.915, 116.404, GCJ02, BD09) == pytest.approx((39.92133699351021, 116.41036949371029), abs=1e-12)
+    """In the README of coordtransform (MIT), and in many a test since."""
+    assert convert(39.915, 116.404, WGS84, GCJ02) == pytest.approx(
+        (39.91640428150164, 116.41024449916938), abs=1e-12, rel=0
+    )
+    assert convert(39.915, 116.404, GCJ02, BD09) == pytest.approx(
+        (39.92133699351021, 116.41036949371029), abs=1e-12, rel=0
+    )
+
+
+def check_with_the_library(point):
+    """Forward to 1e-9 degrees; and what we find on the way back, it takes forward to where we came from."""
+    gcj, baidu = prcoords.wgs_gcj(point), prcoords.wgs_bd(point)
+    assert convert(*point, WGS84, GCJ02) == pytest.approx(gcj, abs=1e-9)
+    assert convert(*point, WGS84, BD09) == pytest.approx(baidu, abs=1e-9)
+    assert convert(*gcj, GCJ02, BD09) == pytest.approx(baidu, abs=1e-9)
+    assert prcoords.wgs_gcj(convert(*gcj, GCJ02, WGS84)) == pytest.approx(gcj, abs=1e-9)
+    assert prcoords.wgs_bd(convert(*baidu, BD09, WGS84)) == pytest.approx(baidu, abs=1e-9)
+    assert prcoords.gcj_bd(convert(*baidu, BD09, GCJ02)) == pytest.approx(baidu, abs=1e-9)
+
+
+@given(around_china)
+def test_an_independent_library_says_the_same(point):
+    assume(in_mainland_china(*point))
+    check_with_the_library(point)
+
+
+@pytest.mark.once
+@pytest.mark.timeout(3600)
+def test_an_independent_library_says_the_same_all_over_the_country():
+    dice, checked = random.Random(0), 0
+    while checked < (200_000 if os.environ.get("KALOS_SWEEP") == "full" else 500):
+        point = dice.uniform(18, 53.6), dice.uniform(73, 135)
+        if in_mainland_china(*point):
+            check_with_the_library(point)
+            checked += 1
 
 
 @given(around_china)
@@ -77,11 +133,14 @@ def test_the_shift_is_between_10_and_720_metres(point):
     assert 10 < hypot(north, east * cos(radians(point[0]))) * 111_320 < 720
 
 
-@pytest.mark.parametrize("point", OUTSIDE)
+@pytest.mark.parametrize("name", OUTSIDE)
 @pytest.mark.parametrize("one", Datum)
 @pytest.mark.parametrize("other", Datum)
-def test_outside_the_mainland_nothing_moves(point, one, other):
+def test_outside_the_mainland_nothing_moves(name, one, other):
+    point = OUTSIDE[name]
     assert convert(*point, one, other) == point
+    moved = Place(*point, datum=one).to(other)
+    assert (moved.latitude, moved.longitude, moved.datum) == (*point, other)
 
 
 @pytest.mark.parametrize("datum", Datum)
@@ -104,6 +163,19 @@ def test_never_converted_twice(make):
     assert shifted.datum is GCJ02
     assert shifted.to(GCJ02) is shifted
     assert beijing.to(WGS84) is beijing
+
+
+@given(around_china, st.sampled_from(Datum), st.lists(st.sampled_from(Datum), max_size=6))
+def test_whatever_the_way_from_datum_to_datum_the_end_is_the_same(point, start, way):
+    """The tag travels with the pair, so no way converts twice."""
+    assume(in_mainland_china(*point))
+    first = Place(*point).to(start)
+    there = first
+    for datum in way:
+        there = there.to(datum)
+        assert there.datum is datum
+    direct = first.to(there.datum)
+    assert (there.latitude, there.longitude) == pytest.approx((direct.latitude, direct.longitude), abs=1e-9)
 
 
 def test_a_position_keeps_everything_else():
