@@ -52,7 +52,7 @@ class Cell:
         north_deg = max(abs(latitude - self.latitude) - self.half_height_deg, 0.0)
         turn = abs(longitude - self.longitude)
         east_deg = max(min(turn, 360.0 - turn) - self.half_width_deg, 0.0)
-        east_deg = degrees(sin(radians(min(east_deg, 90.0))))  # near a pole straight on is shorter than along the parallel
+        east_deg = degrees(sin(radians(min(east_deg, 90.0))))  # the straight way: near a pole it is shorter
         return hypot(north_deg * _DEGREE_MIN_M, east_deg * _DEGREE_MIN_M * cos(radians(latitude)))
 
 
