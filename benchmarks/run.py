@@ -267,7 +267,8 @@ def main() -> None:
             "# Benchmarks\n\n"
             f"`make bench`, CPython {platform.python_version()}, {os.cpu_count()} cores, {datetime.now(UTC):%Y-%m-%d}. "
             "Medians over rounds; compared pieces take turns in one run. The machine is shared: trust ratios.\n\n"
-            f"{table}\n"
+            f"{table}\n\n"
+            "`withdraw()` scene by scene, and what it waits for: [withdraw-times.md](withdraw-times.md).\n"
         )
         (ROOT / "docs" / "benchmarks.md").write_text(page)
 
