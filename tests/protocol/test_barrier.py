@@ -141,7 +141,8 @@ def test_r3_a_stopped_holder_is_named_and_finished_when_it_dies(make, service, p
 
 
 def stalled(service) -> bool:
-    return service.stalling > 0 if hasattr(service, "stalling") else True
+    """The failure has struck: whose request it was waits for an answer, and holds on."""
+    return bool(service._faults._stalling)
 
 
 def wait_until(true, seconds: float = 15.0) -> None:
