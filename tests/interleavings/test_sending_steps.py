@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -20,13 +19,6 @@ from kalos_connect_sdk.storage.datakeys import DataKeys
 from kalos_connect_sdk.transport.answer import Answer
 
 HELSINKI, BEIJING = (60.17, 24.94), (39.9, 116.4)
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Scene]:
-    scene = Scene()
-    yield scene
-    scene.close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from two_programs import NAVIGATION, Program, Scene
+from two_programs import NAVIGATION, Program
 
 from kalos_connect_sdk import Purpose, Reason
 from kalos_connect_sdk.core.chain import link
@@ -19,19 +19,6 @@ from kalos_connect_sdk.storage.locks import try_lock
 from kalos_connect_sdk.testing import MemoryVault
 
 BORDER = Purpose.CROSS_BORDER_TRANSFER
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Scene]:
-    scene = Scene()
-    yield scene
-    scene.close()
-
-
-@pytest.fixture
-def scene(shared: Scene) -> Scene:
-    shared.again()
-    return shared
 
 
 @pytest.fixture

@@ -34,19 +34,6 @@ SUBJECT = CAUSES["subject"]
 UNREACHABLE = "tmpfs:/proc/nowhere"
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Scene]:
-    scene = Scene()
-    yield scene
-    scene.close()
-
-
-@pytest.fixture
-def scene(shared: Scene) -> Scene:
-    shared.again()
-    return shared
-
-
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[Program]:
     """A program whose state holds no grant."""
@@ -198,9 +185,12 @@ def test_r5_what_could_be_written_down_in_the_end_is_not_told_as_missing(scene):
         lease.release()
 
     thread = when_one_waits(other, let_go)
-    report = withdraws.ending.end([NAVIGATION], SUBJECT, 20.0, written={NAVIGATION: (epoch, False)})
+    early: list[WithdrawalReport] = []
+    written = {NAVIGATION: (epoch, False)}
+    report = withdraws.ending.end([NAVIGATION], SUBJECT, 20.0, written=written, answer=early.append)
     thread.join()
     assert (report.complete, report.remaining, report.durable) == (True, (), True)
+    assert early == [], "without a tombstone on disk only the history makes it durable"
     assert kinds(withdraws) == ["allow", "withdraw", "erased"]
 
 

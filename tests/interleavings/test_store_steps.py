@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,19 +13,6 @@ from kalos_connect_sdk.storage.datakeys import DataKeys
 from kalos_connect_sdk.storage.failure import StorageFailure
 from kalos_connect_sdk.storage.locks import Barrier, Lease
 from kalos_connect_sdk.storage.outbox import Outbox
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Scene]:
-    scene = Scene()
-    yield scene
-    scene.close()
-
-
-@pytest.fixture
-def scene(shared: Scene) -> Scene:
-    shared.again()
-    return shared
 
 
 @pytest.fixture

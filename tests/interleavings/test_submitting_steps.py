@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -21,13 +20,6 @@ from kalos_connect_sdk.protocol.submitting import Submitter
 from kalos_connect_sdk.testing import FakeClock
 
 HELSINKI, SHANGHAI = (60.17, 24.94), (31.23, 121.47)
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Scene]:
-    scene = Scene()
-    yield scene
-    scene.close()
 
 
 @pytest.fixture

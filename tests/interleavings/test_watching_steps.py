@@ -52,19 +52,6 @@ class Seen:
         return list(self.did)
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Scene]:
-    scene = Scene()
-    yield scene
-    scene.close()
-
-
-@pytest.fixture
-def scene(shared: Scene) -> Scene:
-    shared.again()
-    return shared
-
-
 @pytest.fixture
 def seen(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
     made = Seen(scene.program(), monkeypatch)
