@@ -19,8 +19,10 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
+    def _body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("content-length") or 0))
+
     def _answer(self, status: int, document: dict[str, object]) -> None:
-        self.rfile.read(int(self.headers.get("content-length") or 0))
         body = json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -29,16 +31,17 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_PUT(self) -> None:
+        self._body()
         self._answer(201, {"access_token": "bench", "encodings": ["gzip"]})
 
     def do_GET(self) -> None:
         self._answer(200, {"record_id": self.path.rsplit("/", 1)[-1], "status": "given", "epoch": 0})
 
     def do_POST(self) -> None:
-        if self.path.endswith("/withdrawals"):
-            self._answer(200, {"epoch": 1, "dropped": 0})
+        body = self._body()
+        if self.path.endswith("/withdrawals"):  # an older epoch would be no acknowledgement, and be told for ever
+            self._answer(200, {"epoch": json.loads(body)["epoch"], "dropped": 0})
         elif STALL and self.path.endswith("/positions"):
-            self.rfile.read(int(self.headers.get("content-length") or 0))
             os.write(1, b"stalled\n")
             select.select([self.connection], [], [], 10)  # until it is cut
             self.close_connection = True

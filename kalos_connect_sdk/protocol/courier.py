@@ -7,6 +7,7 @@ committed on the keeper.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Courier"]
 
+_REPEAT_S = 1.0
+_LATER_S = 0.1
+
 
 class Courier:
     """Tells the service what ended, and the rights requests with it."""
@@ -38,10 +42,18 @@ class Courier:
         self._told: set[str] = set()
         """Acknowledged, and the ledger could not be told: these are not sent again, only their rows are removed."""
         self._woken = False
+        self._later: float | None = None
+        self._nothing: tuple[int, float] | None = None
+        """The page's version, and when, at which nothing was to be told."""
 
     def wake(self) -> None:
         """Deliver what is pending, soon and in the background."""
         self._woken = True
+        self.worker.post(lambda: None)
+
+    def wake_later(self) -> None:
+        """See in a moment whether who withdraws has told the service: it needs the processor now, and tells first."""
+        self._later = time.monotonic() + _LATER_S
         self.worker.post(lambda: None)
 
     def idle(self) -> bool:
@@ -49,28 +61,48 @@ class Courier:
         if self.worker.stopped:
             return False
         now = self._now_s()
-        woken, self._woken = self._woken, False
+        woken, self._woken = self._woken or self._is_later(), False
         if woken or any(self._is_due(not_before, now) for _, not_before in self._due.values()):
             self.deliver(ignore_backoff=False)
         if woken or self._rights.is_due():
             self._rights.deliver(ignore_backoff=False)
-        return bool(self._due) or self._rights.waiting()
+        return bool(self._due) or self._rights.waiting() or self._later is not None
+
+    def _is_later(self) -> bool:
+        if self._later is None or time.monotonic() < self._later:
+            return False
+        self._later = None
+        return True
 
     def pending(self) -> list[NoticeRow]:
         """Notices not yet acknowledged; a tombstone wakes them too, when the ledger could not be written (R5)."""
         rows = self._keeper.call(self._state.ledger.notices)
         return [row for row in rows if row.awake or self._state.page.ended(row.purpose, row.epoch)]
 
+    def nothing_to_tell(self) -> bool:
+        """True while nothing changed since the ledger was seen to hold no notice, a second ago at most. Any thread:
+        who flushes again and again need not read it, and wake two threads, each time."""
+        nothing = self._nothing
+        return (
+            nothing is not None
+            and nothing[0] == self._state.page.version
+            and 0.0 <= self._now_s() - nothing[1] < _REPEAT_S
+        )
+
     def deliver(self, *, ignore_backoff: bool) -> int:
         """Try every pending notice that is due; returns how many are left, at least one when that cannot be read.
 
         Never raises for the network.
         """
+        self._nothing = None
+        read_at = (self._state.page.version, self._now_s())
         try:
             rows = self.pending()
         except StateError:
             return 1
         self._due = {row.notice_id: self._due[row.notice_id] for row in rows if row.notice_id in self._due}
+        if not rows:
+            self._nothing = read_at
         left = 0
         for row in rows:
             attempts, not_before = self._due.get(row.notice_id, (0, 0.0))

@@ -40,6 +40,7 @@ __all__ = ["Sender", "SendStats"]
 
 T = TypeVar("T")
 _LOCK_WAIT_S = 10.0
+_REPEAT_S = 1.0
 _SLICE_S = 0.1
 _ENDING_SLICES = 4
 """It may be the courier that ends the consent just now, for a reason that the report should know."""
@@ -99,6 +100,7 @@ class Sender:
         self._link = link
         self._hurry = hurry
         self._progress: BatchProgress | None = None
+        self._introduction = (0, 0, 0.0, "")
         self.worker = Worker("kalos-sender")
         self.stats = SendStats()
         self.sending = False
@@ -130,6 +132,11 @@ class Sender:
         )
 
     def _deliver_notices(self, deadline: float) -> int:
+        if self._courier.nothing_to_tell():
+            return 0
+        if self._view.ending_elsewhere():
+            self._courier.wake_later()
+            return 1
         withdrawals = self._state.page.withdrawals(Purpose.NAVIGATION)
         left = self._patiently(
             lambda: self._courier.deliver(ignore_backoff=True),
@@ -182,7 +189,7 @@ class Sender:
         token = ""
         try:
             client = self._link.client(self._config.service_url)
-            known = self._patiently(
+            known = self._known(work, clearance.epoch) or self._patiently(
                 lambda: self._introduced(work, clearance.epoch),
                 lambda: not self._view.still_open(clearance.epoch),
                 _ENDING_SLICES,
@@ -213,11 +220,22 @@ class Sender:
     def _introduced(self, work: _Round, epoch: int) -> str:
         """On the courier: registered, and its fence asked; the token."""
         work.token = ""
+        begun = (self._state.page.version, epoch, self._now_s())
         token = work.token = self._standing.token(Purpose.NAVIGATION, epoch, refused=work.refused_token)
         self._standing.ask_status(Purpose.NAVIGATION, epoch, token)
         border = self._state.snapshot.records[Purpose.CROSS_BORDER_TRANSFER]
         if border.status.active:
             self._standing.token(Purpose.CROSS_BORDER_TRANSFER, border.epoch)
+        self._introduction = (*begun, token)
+        return token
+
+    def _known(self, work: _Round, epoch: int) -> str | None:
+        """The token of the last introduction, while nothing changed since and it is a second old at most."""
+        version, of, at, token = self._introduction
+        fresh = of == epoch and version == self._state.page.version and 0.0 <= self._now_s() - at < _REPEAT_S
+        if not fresh or work.refused_token is not None:
+            return None
+        work.token = token
         return token
 
     def _exchange(self, work: _Round, epoch: int, box: Box, count: int, token: str, deadline: float) -> None:

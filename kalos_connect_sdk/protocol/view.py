@@ -276,6 +276,11 @@ class View:
             else self.decide(_NAVIGATION, snapshot=snapshot)
         )
 
+    def ending_elsewhere(self) -> bool:
+        """True while another program withdraws, as far as we know."""
+        epoch = self._state.snapshot.records[_NAVIGATION].epoch
+        return self.just_over() is not None and self.latch[_NAVIGATION] < epoch
+
     def still_open(self, epoch: int) -> bool:
         """Checked for every piece of a body: the epoch is not over. Any thread, no lock, no system call."""
         known, slot = self._slot

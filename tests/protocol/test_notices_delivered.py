@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kalos_connect_sdk import Position, PromptAnswer, Reason
+from kalos_connect_sdk import Position, PromptAnswer, Purpose, Reason
 from kalos_connect_sdk.model.consent import Duration
+from kalos_connect_sdk.storage.ledger import Ledger
 from kalos_connect_sdk.testing import FakeClock, MemoryVault, ServiceEmulator
 
 NOON = datetime(2027, 5, 4, 12, tzinfo=UTC)
@@ -25,6 +26,10 @@ def granted(make, *answers: PromptAnswer, **options):
 
 def notices(service) -> list[dict]:
     return [r for r in service.requests if r["path"].endswith("/withdrawals")]
+
+
+def positions(service) -> list[dict]:
+    return [r for r in service.requests if r["path"].endswith("/positions")]
 
 
 def told(service, *epochs: int) -> bool:
@@ -175,6 +180,37 @@ def test_flush_ignores_the_backoff_of_notices_and_counts_what_is_left(make, dead
     dead.clear_failures()
     assert connect.flush().notices_pending == 0
     assert len(dead.withdrawals) == 1
+
+
+def test_r5_who_flushes_while_another_withdraws_leaves_telling_to_it_and_tells_when_it_does_not(make, service):
+    asking, dying = granted(make), make()
+    asking.submit(Position(*HERE))
+    page = dying._opened().state.page
+    page.end(Purpose.NAVIGATION, 1)  # the last that the other does
+    report = asking.flush()
+    assert (report.sent, report.reason, report.notices_pending) == (0, Reason.WITHDRAWN, 1)
+    assert positions(service) == []
+    assert told(service, 1), "without another call of anybody's"
+    assert asking.wait_for_notices(5) and asking.flush().notices_pending == 0
+    assert len(service.withdrawals) == 1
+
+
+def test_r5_a_flush_reads_the_notices_again_once_something_ended(make, service, dead, monkeypatch):
+    clock = FakeClock(NOON)
+    connect, other = granted(make, WEEK, clock=clock), make(clock=clock)
+    asked: list[None] = []
+    read = Ledger.notices
+    monkeypatch.setattr(Ledger, "notices", lambda ledger: (asked.append(None), read(ledger))[1])
+    for _ in range(3):
+        connect.submit(Position(*HERE, time=clock.now()))
+        clock.advance(0.1)
+        assert connect.flush().notices_pending == 0
+    assert len(asked) == 1, "nothing changed since"
+    clock.advance(1.0)
+    assert connect.flush().notices_pending == 0 and len(asked) == 2
+    assert other.withdraw().complete
+    assert other.request_permission(user_action=True).granted  # so that the flush has a reason to go on
+    assert connect.flush().notices_pending == 1
 
 
 def test_retry_after_keeps_the_background_away_and_flush_does_not_care(make, service):

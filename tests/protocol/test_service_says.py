@@ -26,6 +26,7 @@ from kalos_connect_sdk import (
     TransportError,
 )
 from kalos_connect_sdk.core.notices.default import DEFAULT_NOTICE
+from kalos_connect_sdk.core.polling import INTERVAL_S
 from kalos_connect_sdk.model.consent import Duration
 from kalos_connect_sdk.protocol.identity import Identity
 from kalos_connect_sdk.storage.vault import open_vault
@@ -320,15 +321,13 @@ def test_r7_a_service_that_cannot_be_asked_gets_nothing(make, service):
     assert second.flush().sent == 5
 
 
-def test_once_asked_a_service_that_stops_answering_questions_still_gets_positions(make, service, monkeypatch):
-    from kalos_connect_sdk.protocol import standing
-
-    monkeypatch.setattr(standing, "INTERVAL_S", 0.0)
-    connect = granted(make)
-    fill(connect, 1)
-    assert connect.flush().sent == 1
-    fill(connect, 1)
-    assert connect.flush().sent == 1
+def test_once_asked_a_service_that_stops_answering_questions_still_gets_positions(make, service):
+    clock = FakeClock(NOON)
+    connect = granted(make, clock=clock)
+    for _ in range(3):
+        fill(connect, 1)
+        assert connect.flush().sent == 1
+        clock.advance(INTERVAL_S)
     assert any(r["status"] == 304 for r in service.requests), "asked again, cheaply"
     service.fail(500, times=1, path="/v1/consents")
     fill(connect, 1)
