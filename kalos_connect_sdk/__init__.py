@@ -33,7 +33,19 @@ if TYPE_CHECKING:
     )
     from .model.consent import Duration, Permission, PermissionState, Precision, PromptAnswer, Purpose, Status
     from .model.decision import Reason
-    from .model.events import Arrived, ConsentLost, DriveStats, Guidance, Progress, SourceLost, SourceRestored
+    from .model.events import (
+        Arrived,
+        BackOnRoute,
+        ConsentLost,
+        DriveStats,
+        Guidance,
+        OffRoute,
+        Progress,
+        Rerouted,
+        RerouteFailed,
+        SourceLost,
+        SourceRestored,
+    )
     from .model.notice import Controller, Notice, NoticeText
     from .model.position import Datum, Place, Position
     from .model.reports import FlushReport, Submission, WithdrawalReport
@@ -78,7 +90,10 @@ _HOMES = {
         "Duration", "Permission", "PermissionState", "Precision", "PromptAnswer", "Purpose", "Status",
     ),
     "model.decision": ("Reason",),
-    "model.events": ("Arrived", "ConsentLost", "DriveStats", "Guidance", "Progress", "SourceLost", "SourceRestored"),
+    "model.events": (
+        "Arrived", "BackOnRoute", "ConsentLost", "DriveStats", "Guidance", "OffRoute", "Progress", "RerouteFailed",
+        "Rerouted", "SourceLost", "SourceRestored",
+    ),
     "model.notice": ("Controller", "Notice", "NoticeText"),
     "model.position": ("Datum", "Place", "Position"),
     "model.reports": ("FlushReport", "Submission", "WithdrawalReport"),
@@ -101,6 +116,7 @@ __all__ = [
     "Arrived",
     "AssertedParked",
     "AsyncConnect",
+    "BackOnRoute",
     "Clock",
     "ClockReading",
     "Config",
@@ -132,6 +148,7 @@ __all__ = [
     "NoPosition",
     "Notice",
     "NoticeText",
+    "OffRoute",
     "OsAnswer",
     "OsPermission",
     "Outcome",
@@ -149,6 +166,8 @@ __all__ = [
     "Reason",
     "RequestKind",
     "RequestStatus",
+    "RerouteFailed",
+    "Rerouted",
     "RightsRequest",
     "Route",
     "ServiceRefused",

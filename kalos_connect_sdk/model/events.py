@@ -5,8 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .decision import Reason
+from .route import Route
 
-__all__ = ["Arrived", "ConsentLost", "DriveEvent", "DriveStats", "Guidance", "Progress", "SourceLost", "SourceRestored"]
+__all__ = [
+    "Arrived",
+    "BackOnRoute",
+    "ConsentLost",
+    "DriveEvent",
+    "DriveStats",
+    "Guidance",
+    "OffRoute",
+    "Progress",
+    "RerouteFailed",
+    "Rerouted",
+    "SourceLost",
+    "SourceRestored",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +40,47 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Guidance:
-    """The next instruction and the distance to it, in metres."""
+    """The next instruction and the distance to it, in metres; its ``kind``, and how far it is to the route's end."""
 
     instruction: str
     distance_m: float
+    kind: str = ""
+    remaining_m: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
     """The end of the route was reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class OffRoute:
+    """The route was left; it is ``distance_m`` metres away. Told once, until it is followed again."""
+
+    distance_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class BackOnRoute:
+    """The route that was left is followed again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rerouted:
+    """A new route from where the car was, to the same end; guidance goes on along it."""
+
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class RerouteFailed:
+    """No new route was had; guidance goes on along the old one. ``detail`` says why, without a position.
+
+    ``retrying``: it is asked for again while the car is off the route; else never again in this drive.
+    """
+
+    detail: str
+    retrying: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +106,18 @@ class SourceRestored:
     """A source that was lost is heard again."""
 
 
-DriveEvent = Progress | Guidance | Arrived | ConsentLost | SourceLost | SourceRestored
+DriveEvent = (
+    Progress
+    | Guidance
+    | Arrived
+    | OffRoute
+    | BackOnRoute
+    | Rerouted
+    | RerouteFailed
+    | ConsentLost
+    | SourceLost
+    | SourceRestored
+)
 
 
 @dataclass(slots=True)

@@ -13,10 +13,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..core.guidance import Guide
+from ..core.telling import Telling
 from ..errors import ConsentRequired, KalosConnectError, TransportError
 from ..model.consent import Purpose
 from ..model.decision import Reason
-from ..model.events import Arrived, ConsentLost, DriveEvent, DriveStats, Guidance, Progress, SourceLost, SourceRestored
+from ..model.events import ConsentLost, DriveEvent, DriveStats, Progress, SourceLost, SourceRestored
 from ..model.position import Datum, Position
 from ..model.reports import FlushReport, Submission
 from ..model.route import Route
@@ -89,7 +90,7 @@ class Drive:
         self._over = threading.Event()
         self._accepted = 0
         self._filtered = 0
-        self._told: str | None = None
+        self._telling = Telling()
         self._base = target.stats()
         self._base_lost = target.lost()
         self._sent_base = (self._base.sent, self._base.rejected, self._base.batches, self._base.bytes_sent)
@@ -210,16 +211,16 @@ class Drive:
     def _guide_along(self, position: Position) -> None:
         assert self._guide is not None
         here = position.to(Datum.WGS84)
-        step = self._guide.update(here.latitude, here.longitude)
-        if step.arrived:
-            if self._told != "arrived":
-                self._told = "arrived"
-                self._tell(Arrived())
-        elif step.manoeuvre is not None:
-            mark = f"{step.manoeuvre.begin_index}:{_band(step.distance_m)}"
-            if mark != self._told:
-                self._told = mark
-                self._tell(Guidance(step.manoeuvre.instruction, step.distance_m))
+        step = self._guide.update(
+            here.latitude,
+            here.longitude,
+            accuracy_m=here.accuracy_m,
+            speed_mps=here.speed_mps,
+            course_deg=here.course_deg,
+            time_s=here.time.timestamp() if here.time is not None else None,
+        )
+        for event in self._telling.of(step):
+            self._tell(event)
 
     def _send(self) -> None:
         pause_s: float | None = _LINGER_S
@@ -284,8 +285,3 @@ class Drive:
                         break
             self._events.append(event)
             self._wanted.notify()
-
-
-def _band(distance_m: float) -> int:
-    """Tell again when the distance crosses 1000, 500, 200, 50 m."""
-    return sum(distance_m < edge for edge in (1000, 500, 200, 50))
