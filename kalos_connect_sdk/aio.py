@@ -177,6 +177,7 @@ class AsyncConnect(OneProcess):
         source: LocationSource | AsyncIterable[Position] | str | os.PathLike[str],
         *,
         route: Route | None = None,
+        reroute: bool = True,
     ) -> AsyncIterator[AsyncDrive]:
         """See :meth:`Connect.drive`; stops at the end of the block.
 
@@ -187,7 +188,8 @@ class AsyncConnect(OneProcess):
             from .sources import push
 
             stream, source = source, (pushed := push.PushSource())
-        drive = AsyncDrive(await asyncio.to_thread(partial(self._connect.drive, source, route=route)))
+        begin = partial(self._connect.drive, source, route=route, reroute=reroute)
+        drive = AsyncDrive(await asyncio.to_thread(begin))
         feeding = asyncio.ensure_future(push.feed(pushed, stream)) if pushed is not None else None
         try:
             yield drive

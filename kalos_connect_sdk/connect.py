@@ -238,24 +238,24 @@ class Connect(OneProcess):
         return engine.sender.worker.call(lambda: engine.sender.flush(timeout_s))
 
     @quiet
-    def drive(self, source: LocationSource | str | os.PathLike[str], *, route: Route | None = None) -> Drive:
-        """Submit and send from ``source`` in the background until it ends, consent ends, or ``stop()``.
-
-        ``source``: a :class:`LocationSource` or a URL such as ``gpx:FILE``. Raises :class:`SourceUnavailable`
-        when it cannot be opened and :class:`ConsentRequired` without consent.
+    def drive(
+        self, source: LocationSource | str | os.PathLike[str], *, route: Route | None = None, reroute: bool = True
+    ) -> Drive:
+        """Submit and send from ``source``, or a URL such as ``gpx:FILE``, in the background until it ends, consent
+        does, or ``stop()``. Guide along ``route``, and ask the service for a new one when it is left (``reroute``).
+        Raises :class:`SourceUnavailable` for a source that cannot be opened, :class:`ConsentRequired` without consent.
         """
         from .protocol.driving import Drivable, Drive
         from .sources import source_of
 
         engine = self._opened()
-        decision = engine.view.decide(Purpose.NAVIGATION)
-        if not decision.allowed:
+        if not (decision := engine.view.decide(Purpose.NAVIGATION)).allowed:
             raise ConsentRequired(decision.reason)
         opened, owns = source_of(source)
         if self._submitter is None:
             self._open_submitter()
         assert self._submitter is not None
-        drive = Drive(Drivable.of(engine, self._submitter), opened, route, owns_source=owns)
+        drive = Drive(Drivable.of(engine, self._submitter), opened, route, reroute=reroute, owns_source=owns)
         self._drives.add(drive)
         return drive
 

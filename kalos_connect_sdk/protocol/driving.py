@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ..core.guidance import Guide
-from ..core.telling import Telling
 from ..errors import ConsentRequired, KalosConnectError, TransportError
 from ..model.consent import Purpose
 from ..model.decision import Reason
 from ..model.events import ConsentLost, DriveEvent, DriveStats, Progress, SourceLost, SourceRestored
-from ..model.position import Datum, Position
+from ..model.position import Position
 from ..model.reports import FlushReport, Submission
 from ..model.route import Route
 from ..ports import LocationSource, Recovering
+from .guiding import Guiding
+from .rerouting import Rerouting
 from .sending import SendStats
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _LINGER_S = 1.0
 
 
 class Drivable:
-    """What a drive needs of the facade: four functions, so that it can be driven alone in tests."""
+    """What a drive needs of the facade: a few functions, so that it can be driven alone in tests."""
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class Drivable:
         stats: Callable[[], SendStats],
         lost: Callable[[], tuple[int, int]],
         why: Callable[[], Reason],
+        rerouting: Callable[[], Rerouting],
         batch: int,
         capacity: int,
     ) -> None:
@@ -56,6 +57,8 @@ class Drivable:
         """(positions dropped, requests aborted) since open."""
         self.why = why
         """The recorded reason why consent is over."""
+        self.rerouting = rerouting
+        """Who asks for new routes."""
         self.batch = batch
         self.capacity = capacity
 
@@ -69,6 +72,7 @@ class Drivable:
             stats=lambda: engine.sender.stats,
             lost=lambda: (engine.store.dropped + engine.sender.stats.dropped, engine.link.aborted),
             why=lambda: engine.view.certain(Purpose.NAVIGATION).reason,
+            rerouting=lambda: Rerouting(engine),
             batch=engine.parts.config.batch_max_positions,
             capacity=engine.parts.config.outbox_max_positions,
         )
@@ -77,11 +81,15 @@ class Drivable:
 class Drive:
     """A running drive. Iterate it for events, or let it run: ``wait()``, ``stop()``; ``stats`` at any time."""
 
-    def __init__(self, target: Drivable, source: LocationSource, route: Route | None, *, owns_source: bool) -> None:
+    def __init__(
+        self, target: Drivable, source: LocationSource, route: Route | None, *, reroute: bool, owns_source: bool
+    ) -> None:
         self._target = target
         self._source = source
         self._owns_source = owns_source
-        self._guide = Guide(route) if route is not None and len(route.line) > 1 else None
+        self._guiding: Guiding | None = None
+        if route is not None and len(route.line) > 1:
+            self._guiding = Guiding(route, target.rerouting() if reroute else None, target.why, self._tell)
         self._events: deque[DriveEvent] = deque()
         self._wanted = threading.Condition()
         self._stopping = threading.Event()
@@ -90,7 +98,6 @@ class Drive:
         self._over = threading.Event()
         self._accepted = 0
         self._filtered = 0
-        self._telling = Telling()
         self._base = target.stats()
         self._base_lost = target.lost()
         self._sent_base = (self._base.sent, self._base.rejected, self._base.batches, self._base.bytes_sent)
@@ -156,6 +163,7 @@ class Drive:
         """Stop reading; what is queued and due is sent while consent lasts. Returns when it is over."""
         self._stopping.set()
         self._source.close()
+        self._stop_guiding()
         self._work.set()
         if threading.current_thread() not in (self._reader, self._pump):
             self._over.wait(15.0)
@@ -178,6 +186,7 @@ class Drive:
         finally:
             if unwatch is not None:
                 unwatch()
+            self._stop_guiding()
             self._read_all.set()
             self._work.set()
             if self._owns_source:
@@ -198,8 +207,8 @@ class Drive:
         self._accepted += 1
         if self._accepted % 32 == 0 and self._target.queued() >= self._target.batch:
             self._work.set()
-        if self._guide is not None:
-            self._guide_along(position)
+        if self._guiding is not None:
+            self._guiding.along(position, live=live)
         return not self._stopping.is_set()
 
     def _make_room(self) -> None:
@@ -208,19 +217,9 @@ class Drive:
             self._work.set()
             self._stopping.wait(0.005)
 
-    def _guide_along(self, position: Position) -> None:
-        assert self._guide is not None
-        here = position.to(Datum.WGS84)
-        step = self._guide.update(
-            here.latitude,
-            here.longitude,
-            accuracy_m=here.accuracy_m,
-            speed_mps=here.speed_mps,
-            course_deg=here.course_deg,
-            time_s=here.time.timestamp() if here.time is not None else None,
-        )
-        for event in self._telling.of(step):
-            self._tell(event)
+    def _stop_guiding(self) -> None:
+        if self._guiding is not None:
+            self._guiding.stop()
 
     def _send(self) -> None:
         pause_s: float | None = _LINGER_S
