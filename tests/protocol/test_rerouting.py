@@ -89,8 +89,9 @@ def route_north(locale: str = "en") -> Route:
 class Recording:
     """Positions known beforehand, which says how many were taken."""
 
-    def __init__(self, positions: list[Position], *, live: bool = False) -> None:
-        self.live = live
+    live = False
+
+    def __init__(self, positions: list[Position]) -> None:
         self.taken = 0
         self._positions = positions
 
@@ -355,7 +356,10 @@ def test_r10_an_error_of_another_kind_is_told_without_its_words(make, service, m
 def test_r3_withdrawing_cuts_the_question_and_nothing_is_sent_afterwards(make, service, live):
     service.fail(stall_s=60.0, path="/v1/routes")
     connect = granted(make)
-    drive = connect.drive(Recording(drive_along(STRAY), live=live), route=route_north())
+    source = PushSource(capacity=500)
+    source.live = live
+    drive = connect.drive(source, route=route_north())
+    push(source, drive_along(STRAY))
     assert service.wait_for(lambda s: any(r["t_read"] for r in asked(s)))
     report = connect.withdraw()
     after = len(service.requests), len(service.positions)
