@@ -23,6 +23,7 @@ from kalos_connect_sdk.prompts.catalogue import (
     labels,
     translated,
 )
+from kalos_connect_sdk.prompts.directions import Directions
 from kalos_connect_sdk.prompts.words import Words, words_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,7 +54,7 @@ def test_no_text_is_missing(tool, name):
     wanted = {message.id for message in tool.template() if message.id}
     assert wanted == set(texts), "run: python tools/catalogues.py"
     assert not [text for text, message in texts.items() if not message.string or message.fuzzy]
-    for words in (Words(), CentreWords(), ReviewWords()):
+    for words in (Words(), CentreWords(), ReviewWords(), Directions()):
         assert set(labels(words).values()) <= wanted, "a label is not marked with N_"
 
 
@@ -70,7 +71,7 @@ def test_what_is_compiled_is_what_was_translated(tool, name):
 
 @pytest.mark.parametrize("tag", ["en", "zh-CN", *DRAFTS])
 def test_labels_keep_their_places_and_fit_a_head_unit(tag):
-    for english in (Words(), CentreWords(), ReviewWords()):
+    for english in (Words(), CentreWords(), ReviewWords(), Directions()):
         for name, text in labels(in_language(english, tag)).items():
             assert set(re.findall(r"{\w+}", text)) == set(re.findall(r"{\w+}", getattr(english, name))), name
             assert len(text) <= (31 if CJK.search(text) else 120), name
@@ -111,7 +112,8 @@ def pseudo(text: str) -> str:
 
 
 def test_a_language_that_is_40_percent_longer_still_fits():
-    for english in (Words(), CentreWords(), ReviewWords()):
+    for english in (Words(), CentreWords(), ReviewWords(), Directions()):
         for name, text in labels(translated(english, pseudo)).items():
             assert len(text) <= 120, name
-            assert text.format(n=7, last=4, date="x", state="x", purpose="x", precision="x")
+            places = ("date", "state", "purpose", "precision", "distance", "duration", "instruction")
+            assert text.format(n=7, last=4, **dict.fromkeys(places, "x"))
