@@ -10,6 +10,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 __all__ = ["Line", "Passage", "distance_m"]
@@ -94,21 +95,18 @@ class Line:
         """Over the whole line: the nearest passage, and each that lies within ``within_m``, in its order."""
         scale = _scale(latitude)
         nearest = Passage(math.inf, 0.0, 0)
-        runs: list[list[Passage]] = []
-        for block, box in enumerate(self._blocks):
-            if _apart_m(box, latitude, longitude, scale) > max(within_m, nearest.aside_m):
-                continue
+        near: list[Passage] = []
+        for apart, block in sorted(
+            (_apart_m(box, latitude, longitude, scale), at) for at, box in enumerate(self._blocks)
+        ):
+            if apart > max(within_m, nearest.aside_m):
+                break
             for index in range(block * _BLOCK, min((block + 1) * _BLOCK, len(self._segments))):
                 passage = self._pass(index, latitude, longitude, scale)
-                if passage.aside_m < nearest.aside_m:
-                    nearest = passage
-                if passage.aside_m > within_m:
-                    continue
-                if runs and runs[-1][-1].segment == index - 1:
-                    runs[-1].append(passage)
-                else:
-                    runs.append([passage])
-        return nearest, [passage for run in runs for passage in _nearest_of(run)]
+                nearest = min(nearest, passage)
+                if passage.aside_m <= within_m:
+                    near.append(passage)
+        return nearest, [passage for run in _runs(near) for passage in _nearest_of(run)]
 
     def _pass(self, index: int, latitude: float, longitude: float, scale: float) -> Passage:
         lon, lat, east, north = self._segments[index]
@@ -136,6 +134,17 @@ def distance_m(lat_a: float, lon_a: float, lat_b: float, lon_b: float) -> float:
     """Between two points that are near each other."""
     x = _turned(lon_b - lon_a) * math.cos(math.radians((lat_a + lat_b) / 2)) * _METRES_PER_DEGREE
     return math.hypot(x, (lat_b - lat_a) * _METRES_PER_DEGREE)
+
+
+def _runs(passages: list[Passage]) -> list[list[Passage]]:
+    """Those of segments that follow each other, together."""
+    runs: list[list[Passage]] = []
+    for passage in sorted(passages, key=attrgetter("segment")):
+        if runs and runs[-1][-1].segment == passage.segment - 1:
+            runs[-1].append(passage)
+        else:
+            runs.append([passage])
+    return runs
 
 
 def _nearest_of(run: Sequence[Passage]) -> list[Passage]:

@@ -133,24 +133,6 @@ def test_points_that_are_the_same_twice_are_no_reason_to_fail():
     assert at(guide, 200).distance_m == pytest.approx(300, abs=0.1)
 
 
-@given(
-    line=st.lists(
-        st.tuples(st.floats(24.0, 26.0, allow_nan=False), st.floats(59.0, 61.0, allow_nan=False)),
-        min_size=2,
-        max_size=12,
-    ),
-    here=st.lists(st.tuples(st.floats(24.0, 26.0), st.floats(59.0, 61.0)), min_size=1, max_size=8),
-)
-def test_whatever_the_line_the_rest_never_grows_and_is_never_more_than_the_line(line, here):
-    guide = Guide(route(line, *range(len(line))))
-    last = guide.length_m + 1e-6
-    for longitude, latitude in here:
-        step = guide.update(latitude, longitude)
-        assert 0 <= step.remaining_m <= last + 1e-6
-        assert 0 <= step.distance_m <= step.remaining_m + 1e-6
-        last = step.remaining_m
-
-
 @given(metres=st.floats(0, 1000))
 def test_on_the_line_the_place_is_exact_to_half_a_metre(metres):
     assert at(Guide(route(STRAIGHT)), metres).remaining_m == pytest.approx(1000 - metres, abs=0.6)
