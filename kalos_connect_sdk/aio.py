@@ -23,7 +23,7 @@ from .protocol.one_process import OneProcess
 
 if TYPE_CHECKING:
     from .core.record import Receipt
-    from .model.events import DriveEvent, DriveStats
+    from .model.events import DriveEvent, DriveStats, Guidance
     from .ports import LocationSource
     from .protocol.driving import Drive
     from .sources.push import PushSource
@@ -51,6 +51,15 @@ class AsyncDrive:
     def stats(self) -> DriveStats:
         """See :attr:`Drive.stats`."""
         return self._drive.stats
+
+    @property
+    def ahead(self) -> Guidance | None:
+        """See :attr:`Drive.ahead`."""
+        return self._drive.ahead
+
+    async def follow(self, route: Route, *, reroute: bool = True) -> None:
+        """See :meth:`Drive.follow`."""
+        await asyncio.to_thread(partial(self._drive.follow, route, reroute=reroute))
 
     async def stop(self) -> None:
         """See :meth:`Drive.stop`."""

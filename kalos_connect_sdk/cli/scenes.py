@@ -90,7 +90,9 @@ class Scenes:
             if replay is not None:
                 self._route_to(end, drive)
             shown.heading(story.streaming.format(speed=round(pace, 1)))
-            narrator = threading.Thread(target=_narrate, args=(drive, shown, meter, story.lost), daemon=True)
+            narrator = threading.Thread(
+                target=_narrate, args=(drive, shown, meter, story.lost, self._locale), daemon=True
+            )
             narrator.start()
             _until_the_middle(drive, self._link, total)
             before = self._service.counts()
@@ -224,12 +226,12 @@ class Scenes:
         self._shown.line("  " + story.after_note, "quiet")
 
 
-def _narrate(drive: Drive, shown: Screen, meter: Meter, lost: str) -> None:
+def _narrate(drive: Drive, shown: Screen, meter: Meter, lost: str, locale: str) -> None:
     for event in drive:
         if isinstance(event, ConsentLost):
             shown.line(f"  {lost}")
         else:
-            say(event, shown, meter)
+            say(event, shown, meter, locale=locale)
 
 
 def survey(recording: str) -> tuple[Place, int, float]:

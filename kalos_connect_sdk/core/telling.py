@@ -11,7 +11,7 @@ from typing import Final
 from ..model.events import Arrived, BackOnRoute, DriveEvent, Guidance, OffRoute
 from .guidance import Step
 
-__all__ = ["BANDS_M", "Telling"]
+__all__ = ["BANDS_M", "Telling", "ahead"]
 
 BANDS_M: Final = (1000.0, 500.0, 200.0, 50.0)
 """A manoeuvre is told when it becomes the next one, and when its distance falls below each of these."""
@@ -36,12 +36,21 @@ class Telling:
         if step.off_route != self._off:
             self._off, self._told = step.off_route, None
             yield OffRoute(step.aside_m) if step.off_route else BackOnRoute()
-        if step.off_route or step.manoeuvre is None:
+        guidance = ahead(step)
+        if guidance is None or step.manoeuvre is None:
             return
         mark = (step.manoeuvre.begin_index, _band(step.distance_m))
         if mark != self._told:
             self._told = mark
-            yield Guidance(step.manoeuvre.instruction, step.distance_m, step.manoeuvre.kind, step.remaining_m)
+            yield guidance
+
+
+def ahead(step: Step) -> Guidance | None:
+    """The next manoeuvre of a step, where there is one and the car is on the way to it."""
+    manoeuvre = step.manoeuvre
+    if manoeuvre is None or step.off_route or step.arrived:
+        return None
+    return Guidance(manoeuvre.instruction, step.distance_m, manoeuvre.kind, step.remaining_m)
 
 
 def _band(distance_m: float) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..errors import ConsentRequired, KalosConnectError, TransportError
 from ..model.consent import Purpose
 from ..model.decision import Reason
-from ..model.events import ConsentLost, DriveEvent, DriveStats, Progress, SourceLost, SourceRestored
+from ..model.events import ConsentLost, DriveEvent, DriveStats, Guidance, Progress, SourceLost, SourceRestored
 from ..model.position import Position
 from ..model.reports import FlushReport, Submission
 from ..model.route import Route
@@ -88,8 +88,6 @@ class Drive:
         self._source = source
         self._owns_source = owns_source
         self._guiding: Guiding | None = None
-        if route is not None and len(route.line) > 1:
-            self._guiding = Guiding(route, target.rerouting() if reroute else None, target.why, self._tell)
         self._events: deque[DriveEvent] = deque()
         self._wanted = threading.Condition()
         self._stopping = threading.Event()
@@ -103,6 +101,8 @@ class Drive:
         self._sent_base = (self._base.sent, self._base.rejected, self._base.batches, self._base.bytes_sent)
         self._lost_reason: Reason | None = None
         self._abandoned = False
+        if route is not None:
+            self.follow(route, reroute=reroute)
         self._reader = threading.Thread(target=self._read, name="kalos-reader", daemon=True)
         self._pump = threading.Thread(target=self._send, name="kalos-pump", daemon=True)
         self._reader.start()
@@ -149,6 +149,20 @@ class Drive:
             batches=now.batches - batches,
             bytes_sent=now.bytes_sent - size,
         )
+
+    @property
+    def ahead(self) -> Guidance | None:
+        """The next instruction and how far it is now; None without a route, off the route and after the arrival."""
+        guiding = self._guiding
+        return None if guiding is None else guiding.ahead
+
+    def follow(self, route: Route, *, reroute: bool = True) -> None:
+        """Guide along ``route`` from the next position on, instead of along another one. See :meth:`Connect.drive`."""
+        before, self._guiding = self._guiding, None
+        if before is not None:
+            before.stop()
+        if len(route.line) > 1 and not self._stopping.is_set():
+            self._guiding = Guiding(route, self._target.rerouting() if reroute else None, self._target.why, self._tell)
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until it is over; true when it is."""
@@ -207,8 +221,9 @@ class Drive:
         self._accepted += 1
         if self._accepted % 32 == 0 and self._target.queued() >= self._target.batch:
             self._work.set()
-        if self._guiding is not None:
-            self._guiding.along(position, live=live)
+        guiding = self._guiding  # the app may follow another route meanwhile
+        if guiding is not None:
+            guiding.along(position, live=live)
         return not self._stopping.is_set()
 
     def _make_room(self) -> None:
@@ -218,8 +233,9 @@ class Drive:
             self._stopping.wait(0.005)
 
     def _stop_guiding(self) -> None:
-        if self._guiding is not None:
-            self._guiding.stop()
+        guiding = self._guiding
+        if guiding is not None:
+            guiding.stop()
 
     def _send(self) -> None:
         pause_s: float | None = _LINGER_S

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from ..core.guidance import Guide, Step
 from ..core.rerouting import Pace
-from ..core.telling import Telling
+from ..core.telling import Telling, ahead
 from ..errors import ConsentRequired, KalosConnectError, TransportError
 from ..model.decision import Reason
-from ..model.events import DriveEvent, Rerouted, RerouteFailed
+from ..model.events import DriveEvent, Guidance, Rerouted, RerouteFailed
 from ..model.position import Datum, Position
 from ..model.route import Route
 from .worker import Reply
@@ -47,6 +47,8 @@ class Guiding:
         self._pace = Pace()
         self._asked: Reply[Route] | None = None
         self._stopped = False
+        self.ahead: Guidance | None = None
+        """The next manoeuvre, as near as it is now."""
         self._take_up(route)
 
     def along(self, position: Position, *, live: bool) -> None:
@@ -58,7 +60,8 @@ class Guiding:
         if step.off_route and self._rerouting is not None and self._ask(here) and not live:
             while self._asked is not None and not self._stopped:
                 self._hear(_SLICE_S)
-            self._follow(here)
+            if not self._stopped:
+                self._follow(here)
 
     def stop(self) -> None:
         """No new route is wanted any more. Any thread; returns when none is being asked for."""
@@ -83,6 +86,7 @@ class Guiding:
             time_s=_time_s(here),
         )
         self._off = step.off_route
+        self.ahead = ahead(step)
         for event in self._telling.of(step):
             self._tell(event)
         return step

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from kalos_connect_sdk import Config, Connect, Reason
+from kalos_connect_sdk import Config, Connect, Precision, PromptAnswer, Reason
 from kalos_connect_sdk.cli import stream
 from kalos_connect_sdk.cli.car import write_drive
 from kalos_connect_sdk.cli.main import main
 from kalos_connect_sdk.cli.patience import Patience
-from kalos_connect_sdk.testing import FakeVehicle, ServiceEmulator
+from kalos_connect_sdk.testing import FakeVehicle, ScriptedPrompter, ServiceEmulator
 
 ALLOW = ("--answer", "allow-this-drive")
 
@@ -155,6 +155,71 @@ def test_positions_that_cannot_be_delivered_exit_with_6(
     service.stop()
     code, counts, _ = say("stream", "--from", drive, "--speed", "0", "--json")
     assert (code, counts["sent"]) == (6, 0)
+
+
+TO = ("--to", "60.175,24.95")
+"""Where the recorded drive ends."""
+
+
+def test_streaming_guides_to_a_place_from_the_first_position_on(
+    say: Callable[..., Said], drive: str, service: ServiceEmulator
+) -> None:
+    """As the crow flies, which the car does not: it leaves the way, and gets another."""
+    code, found, _ = say("stream", "--from", drive, "--speed", "0", *TO, *ALLOW, "--json")
+    assert (code, found["no_route"]) == (0, None)
+    told = [event["event"] for event in found["guidance"]]
+    assert told[0] == "guidance" and told[-1] == "arrived" and {"off-route", "rerouted"} <= set(told)
+    assert found["guidance"][0].keys() == {"event", "instruction", "distance_m", "kind", "remaining_m"}
+    assert "line" not in str(found["guidance"]), "R10"
+    assert len([r for r in service.requests if r["path"] == "/v1/routes"]) == 1 + told.count("rerouted")
+    assert found["sent"] == found["accepted"] == len(service.positions)
+
+
+def test_streaming_tells_people_the_way_as_lines(say: Callable[..., Said], drive: str) -> None:
+    code, text, _ = say("stream", "--from", drive, "--speed", "0", *TO, *ALLOW)
+    assert code == 0
+    for words in (
+        "Route: ",
+        "you reach your destination.",
+        "You have left the route.",
+        "New route: ",
+        "You have arrived.",
+    ):
+        assert words in text
+
+
+def test_streaming_guides_in_the_configured_language(say: Callable[..., Said], drive: str, home: Path) -> None:
+    path = home / "XDG_CONFIG_HOME" / "kalos-connect" / "config.toml"
+    path.write_text(path.read_text() + "locale = 'zh-CN'\n")
+    text = say("stream", "--from", drive, "--speed", "0", *TO, *ALLOW)[1]
+    assert "后到达目的地。" in text and "您已到达目的地。" in text and "您已偏离路线。" in text
+
+
+def test_streaming_without_a_way_goes_on_without_guidance(
+    say: Callable[..., Said], drive: str, service: ServiceEmulator
+) -> None:
+    service.fail(503, times=2, path="/v1/routes")
+    code, found, _ = say("stream", "--from", drive, "--speed", "0", *TO, *ALLOW, "--json")
+    assert code == 0 and "503" in found["no_route"] and found["guidance"] == []
+    code, text, _ = say("stream", "--from", drive, "--speed", "0", *TO)
+    assert code == 0 and "no way to be guided along: the service refused" in text
+
+
+def test_r15_streaming_with_an_approximate_grant_asks_for_no_way(
+    say: Callable[..., Said], drive: str, service: ServiceEmulator, home: Path
+) -> None:
+    config = Config(service_url=service.url, vault=f"file:{home}/vault", state_dir=str(home / "state"))
+    prompter = ScriptedPrompter(PromptAnswer.allow(precision=Precision.APPROXIMATE))
+    with Connect("kalos-connect", config=config, prompter=prompter, vehicle=FakeVehicle()) as connect:
+        assert connect.request_permission(user_action=True).precision is Precision.APPROXIMATE
+    code, text, _ = say("stream", "--from", drive, "--speed", "0", *TO)
+    assert code == 0 and "no way to be guided along: location may not be used: PRECISION" in text
+    assert not [r for r in service.requests if r["path"] == "/v1/routes"]
+
+
+def test_r10_a_place_that_is_none_is_refused_without_its_value(say: Callable[..., Said], drive: str) -> None:
+    code, _, err = say("stream", "--from", drive, "--to", "60.123456;24.9")
+    assert code == 2 and "60.123456" not in err
 
 
 def test_a_service_that_revokes_ends_the_stream_with_5(

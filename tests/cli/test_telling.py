@@ -20,14 +20,19 @@ from kalos_connect_sdk.cli.screen import Screen
 from kalos_connect_sdk.model.decision import Reason
 from kalos_connect_sdk.model.events import (
     Arrived,
+    BackOnRoute,
     ConsentLost,
     DriveEvent,
     Guidance,
+    OffRoute,
     Progress,
+    Rerouted,
+    RerouteFailed,
     SourceLost,
     SourceRestored,
 )
 from kalos_connect_sdk.model.reports import WithdrawalReport
+from kalos_connect_sdk.model.route import Route
 from kalos_connect_sdk.sources import PushSource
 
 
@@ -74,9 +79,13 @@ class Recorder:
 @pytest.mark.parametrize(
     ("event", "words"),
     [
-        (Guidance("Turn left.", 640.0), "   640 m  Turn left."),
-        (Guidance("Go on.", 12_345.0), " 12.3 km  Go on."),
-        (Guidance("Now.", 4.4), "     4 m  Now."),
+        (Guidance("Turn left.", 640.0), "  In 650 m, turn left.\n"),
+        (Guidance("Go on.", 12_345.0), "  In 12 km, go on.\n"),
+        (Guidance("Now.", 4.4), "  Now.\n"),
+        (OffRoute(80.0), "  You have left the route.\n"),
+        (BackOnRoute(), "  You are back on the route.\n"),
+        (Rerouted(Route(1200.0, 130.0, "en", ((24.9, 60.0),))), "  New route: 1.2 km, 2 min.\n"),
+        (RerouteFailed("503"), "  There is no new route yet; it is asked for again.\n"),
         (Arrived(), "You have arrived."),
         (SourceLost("it went away"), "source: it went away\n"),
         (SourceLost("it went away", retrying=True), "source: it went away; trying again"),
@@ -110,8 +119,23 @@ def test_progress_moves_the_meter() -> None:
     ]
 
 
+def test_the_live_line_says_what_comes_next_and_how_far_it_is_now() -> None:
+    out, meter = io.StringIO(), Recorder()
+    progress, ahead = Progress(5, 3, 0, 2, 2048), Guidance("右转。", 412.0, "right")
+    stream.say(progress, PlainScreen(out), meter, locale="zh-CN", ahead=ahead)
+    assert meter.updates == [(5, "sent 3, waiting 2, 2.0 KiB  400 米后右转。")]
+
+
+def test_another_language_is_told_in_its_own() -> None:
+    out = io.StringIO()
+    stream.say(OffRoute(80.0), PlainScreen(out), Recorder(), locale="zh-CN")
+    assert out.getvalue() == "  您已偏离路线。\n"
+
+
 class Interrupted:
     """A drive during which somebody presses Ctrl-C."""
+
+    ahead = None
 
     def __init__(self) -> None:
         self.stopped = False
@@ -127,7 +151,7 @@ class Interrupted:
 @pytest.mark.parametrize("screen", [None, PlainScreen(io.StringIO())])
 def test_ctrl_c_ends_a_drive_in_good_order(screen: Screen | None) -> None:
     drive = Interrupted()
-    stream._follow(drive, screen, Watched(PushSource()))
+    stream._follow(drive, stream._Told(screen, "en"), Watched(PushSource()))
     assert drive.stopped
 
 

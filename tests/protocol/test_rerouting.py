@@ -451,6 +451,49 @@ def test_a_source_that_ends_waits_for_no_question(make, service):
     assert drive.stats.sent == drive.stats.accepted
 
 
+# -- during the drive ----------------------------------------------------------------------------
+
+
+def test_a_route_can_be_followed_from_the_middle_of_a_drive_on(make, service):
+    connect = granted(make)
+    source = PushSource(capacity=500)
+    drive = connect.drive(source)
+    positions = drive_along([(0, 0), (1200, 0)])
+    push(source, positions[:30])
+    while drive.stats.accepted < 30:
+        threading.Event().wait(0.005)
+    assert drive.ahead is None and not [event for event in list(drive._events) if isinstance(event, Guidance)]
+    drive.follow(route_north())
+    push(source, positions[30:40])
+    assert until(iter(drive), Guidance).instruction == "Go on."
+    while drive.stats.accepted < 40:
+        threading.Event().wait(0.005)
+    assert drive.ahead is not None and drive.ahead.distance_m == pytest.approx(600 - 39 * 12, abs=13)
+    push(source, positions[40:])
+    until(iter(drive), Arrived)
+    assert drive.ahead is None
+    drive.stop()
+    drive.follow(route_north())
+
+
+def test_another_route_takes_the_place_of_the_one_before_and_of_its_question(make, service):
+    service.fail(stall_s=60.0, path="/v1/routes")
+    connect = granted(make)
+    source = PushSource(capacity=500)
+    drive = connect.drive(source, route=route_north())
+    positions = drive_along(STRAY)
+    push(source, positions[:-5])
+    assert service.wait_for(lambda s: any(r["t_read"] for r in asked(s)))
+    line = tuple(degrees(240, east)[::-1] for east in (0, 360))
+    east = Route(360.0, 30.0, "en", line, (Manoeuvre("Nearly there.", "continue", 0.0, 0.0, 1),))
+    drive.follow(east, reroute=False)
+    push(source, positions[-5:])
+    events = iter(drive)
+    assert until(events, Arrived)
+    drive.stop()
+    assert drive.stats.sent == drive.stats.accepted and len(asked(service)) == 1
+
+
 # -- asyncio -------------------------------------------------------------------------------------
 
 
@@ -466,6 +509,8 @@ def test_the_same_for_asyncio(tmp_path, service):
                 recording = Recording(drive_along(ANEW))
                 async with connect.drive(recording, route=route_north(), reroute=reroute) as drive:
                     every.append([event async for event in drive if not isinstance(event, Progress)])
+                    assert drive.ahead is None
+                    await drive.follow(route_north(), reroute=reroute)
             return every[0], every[1]
 
     new, old = asyncio.run(asyncio.wait_for(main(), 60))
