@@ -7,6 +7,7 @@ fixes and of metres driven: see ``deviation``. docs/guidance.md has the numbers,
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from dataclasses import dataclass
 from enum import Enum
@@ -67,7 +68,7 @@ class Guide:
         self._here_m = 0.0  # where the latest fix is; it may go back
         self._come_m = 0.0  # the furthest that was told; it never does while on the route
         self._aside_m = 0.0
-        self._slack_m: float | None = None
+        self._slack_m = math.inf
         self._before: Fix | None = None
         self._stands_since_s: float | None = None
         self._left = Evidence()
@@ -107,19 +108,18 @@ class Guide:
         limit = allowed_m(fix.accuracy_m)
         nearest, passages = self._line.passages(fix.latitude, fix.longitude, limit)
         self._aside_m = nearest.aside_m
+        self._slack_m = min(self._slack_m, nearest.aside_m)
         if passages:  # of a line that ends where it begins, the beginning
-            self._join(passages[0])
-            self._arrive(fix)
-            return
-        self._slack_m = min(self._slack_m if self._slack_m is not None else nearest.aside_m, nearest.aside_m)
-        if nearest.aside_m <= self._slack_m + limit:
+            self._join(passages[0], fix)
+        elif nearest.aside_m <= self._slack_m + limit:
             self._left.clear()
         elif not fix.standing and self._left.grows(fix):
-            self._leave()
+            self._where = _Where.OFF
 
     def _follow(self, fix: Fix) -> None:
         """On the route: in the window around where the car must be."""
-        moved = 0.0 if self._before is None else self._before.apart_m(fix)
+        assert self._before is not None
+        moved = self._before.apart_m(fix)
         passage = self._line.likeliest(
             fix.latitude,
             fix.longitude,
@@ -148,9 +148,9 @@ class Guide:
             return
         passage = self._found_again(self._left, fix, allowed_m(fix.accuracy_m))
         if passage is not None and passage.along_m >= self._come_m:
-            self._join(passage)
+            self._join(passage, fix)
         else:
-            self._leave()
+            self._where = _Where.OFF
             self._aside_m = self._line.passages(fix.latitude, fix.longitude, 0.0)[0].aside_m
 
     def _return(self, fix: Fix) -> None:
@@ -158,14 +158,14 @@ class Guide:
         limit = allowed_m(fix.accuracy_m) - _RETURN_M
         nearest, passages = self._line.passages(fix.latitude, fix.longitude, limit)
         self._aside_m = nearest.aside_m
-        if not passages or leads_against(fix, self._line.course_deg(nearest.segment)):
+        if not passages:
             self._back.clear()
         elif not fix.standing and self._back.grows(fix):
             passage = self._found_again(self._back, fix, limit)
             self._back.clear()
             if passage is not None:
                 self._come_m = passage.along_m
-                self._join(passage)
+                self._join(passage, fix)
 
     def _found_again(self, evidence: Evidence, fix: Fix, limit_m: float) -> Passage | None:
         """Where the car goes along the line, between the first fix of the evidence and the present one; the next
@@ -181,17 +181,12 @@ class Guide:
 
     # -- from one to the other -------------------------------------------------------------------
 
-    def _join(self, passage: Passage) -> None:
+    def _join(self, passage: Passage, fix: Fix) -> None:
         self._where = _Where.ON
         self._here_m, self._aside_m = passage.along_m, passage.aside_m
         self._come_m = max(self._come_m, passage.along_m)
         self._left.clear()
-
-    def _leave(self) -> None:
-        self._where = _Where.OFF
-        self._left.clear()
-        self._back.clear()
-        self._stands_since_s = None
+        self._arrive(fix)
 
     def _arrive(self, fix: Fix) -> None:
         """There within 10 m, or as near as the fix can tell; within 25 m for who stands there, or has no speed."""

@@ -27,11 +27,13 @@ _WRONG_WAY_M: Final = 30.0
 
 
 class Passage(NamedTuple):
-    """Where a line passes a point: metres aside of it, metres along the line, and the segment's number."""
+    """Where a line passes a point: metres aside of it, metres along the line, the segment's number, and whether it is
+    nearest ``between`` the segment's ends."""
 
     aside_m: float
     along_m: float
     segment: int
+    between: bool = False
 
 
 class Line:
@@ -115,7 +117,8 @@ class Line:
         square = dx * dx + dy * dy
         share = 0.0 if square == 0.0 else min(1.0, max(0.0, -(x * dx + y * dy) / square))
         start, end = self._at[index], self._at[index + 1]
-        return Passage(math.hypot(x + share * dx, y + share * dy), start + share * (end - start), index)
+        aside = math.hypot(x + share * dx, y + share * dy)
+        return Passage(aside, start + share * (end - start), index, 0.0 < share < 1.0)
 
     def _box(self, low: int) -> tuple[float, float, float, float]:
         """Of a block of segments: lowest and highest latitude, and how far it reaches west and east of its first."""
@@ -152,8 +155,12 @@ def _nearest_of(run: Sequence[Passage]) -> list[Passage]:
     good = min(run).aside_m + _SIMILAR_M
     found: list[Passage] = []
     for before, here, after in zip((None, *run), run, (*run[1:], None), strict=False):
-        nearest = all(other is None or here.aside_m <= other.aside_m + _EQUAL_M for other in (before, after))
-        if nearest and here.aside_m <= good and (not found or here.along_m > found[-1].along_m + _SAME_M):
+        corner = all(other is None or here.aside_m <= other.aside_m + _EQUAL_M for other in (before, after))
+        if (
+            (here.between or corner)
+            and here.aside_m <= good
+            and (not found or here.along_m > found[-1].along_m + _SAME_M)
+        ):
             found.append(here)
     return found
 

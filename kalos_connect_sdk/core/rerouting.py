@@ -20,7 +20,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._asked_s: float | None = None
-        self._wait_s = 0.0
+        self._wait_s = _APART_S
         self._failures = 0
 
     def is_due(self, now_s: float) -> bool:

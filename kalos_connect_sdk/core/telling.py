@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..model.events import Arrived, BackOnRoute, DriveEvent, Guidance, OffRoute
+from ..model.route import Manoeuvre
 from .guidance import Step
 
 __all__ = ["BANDS_M", "Telling", "ahead"]
@@ -21,7 +22,7 @@ class Telling:
     """From the steps of one route to events."""
 
     def __init__(self) -> None:
-        self._told: tuple[int, int] | None = None
+        self._told: tuple[Manoeuvre | None, int] | None = None
         self._off = False
         self._there = False
 
@@ -37,10 +38,8 @@ class Telling:
             self._off, self._told = step.off_route, None
             yield OffRoute(step.aside_m) if step.off_route else BackOnRoute()
         guidance = ahead(step)
-        if guidance is None or step.manoeuvre is None:
-            return
-        mark = (step.manoeuvre.begin_index, _band(step.distance_m))
-        if mark != self._told:
+        mark = (step.manoeuvre, _band(step.distance_m))
+        if guidance is not None and mark != self._told:
             self._told = mark
             yield guidance
 

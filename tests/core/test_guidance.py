@@ -70,11 +70,12 @@ def test_the_next_manoeuvre_and_the_distance_to_it():
 
 def test_a_manoeuvre_that_is_reached_is_behind():
     guide = Guide(route(STRAIGHT, 1, 2))
+    assert at(guide, 498.5).manoeuvre.instruction == "Step 0."  # type: ignore[union-attr]
     assert at(guide, 499.5).manoeuvre.instruction == "Step 1."  # type: ignore[union-attr]
     assert at(guide, 498.9 + 2.2).manoeuvre.instruction == "Step 1."  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(("metres", "there"), [(960, False), (974, False), (976, True), (1000, True), (1010, True)])
+@pytest.mark.parametrize(("metres", "there"), [(960, False), (974.5, False), (975.5, True), (1000, True), (1010, True)])
 def test_arriving_is_being_within_25_metres_of_the_end(metres, there):
     assert at(Guide(route(STRAIGHT)), metres).arrived is there
 
@@ -149,7 +150,7 @@ def test_past_the_end_of_a_long_slanted_segment_is_the_end():
 # -- at slow speed and at the end ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("metres", "there"), [(974, False), (989, False), (991, True), (1012, True)])
+@pytest.mark.parametrize(("metres", "there"), [(974, False), (989.5, False), (990.5, True), (1012, True)])
 def test_a_car_whose_speed_is_known_has_arrived_within_10_metres(metres, there):
     guide = Guide(route(STRAIGHT))
     at(guide, 900, speed_mps=8.0)
@@ -182,6 +183,18 @@ def test_who_waits_at_a_light_before_the_end_has_not_arrived():
 def test_standing_without_a_clock_is_not_arriving_early():
     guide = Guide(route(STRAIGHT))
     assert not any(at(guide, 980, speed_mps=0.0).arrived for _ in range(30))
+    assert not at(guide, 980, speed_mps=0.0, time_s=0.0).arrived and not at(guide, 980, speed_mps=0.0).arrived
+    assert at(guide, 980, speed_mps=0.0, time_s=10.0).arrived
+
+
+def test_who_stood_near_the_end_before_having_left_the_route_stands_there_anew():
+    guide = Guide(route(STRAIGHT))
+    at(guide, 980, speed_mps=0.0, time_s=0.0)
+    lost(guide, (960, 0), (960, 120))
+    steps = drive(guide, (860, 120), (860, 0), (978, 0), speed_mps=5.0, time_s=60.0)
+    assert not steps[-1].off_route and not steps[-1].arrived
+    assert not at(guide, 978, speed_mps=0.0, time_s=70.0).arrived
+    assert at(guide, 978, speed_mps=0.0, time_s=80.0).arrived
 
 
 def test_noise_does_not_carry_a_waiting_car_to_the_end():
@@ -265,9 +278,10 @@ def test_three_fixes_that_go_30_metres_are_believed_and_two_that_go_100():
     fast = Guide(route(STRAIGHT, 2))
     at(fast, 300)
     assert [at(fast, 312 + 16 * n, 80).off_route for n in range(3)] == [False, False, True]
-    sparse = Guide(route(STRAIGHT, 2))
-    at(sparse, 100)
-    assert [at(sparse, 300 + 101 * n, 80).off_route for n in range(2)] == [False, True]
+    for far, off in ((40, False), (99.5, False), (100.5, True)):
+        sparse = Guide(route(STRAIGHT, 2))
+        at(sparse, 100)
+        assert [at(sparse, 300 + far * n, 80).off_route for n in range(2)] == [False, off]
 
 
 def test_a_receiver_that_is_fast_believes_no_sooner():
@@ -298,7 +312,7 @@ def test_a_fix_that_knows_nothing_says_nothing():
     before = at(guide, 300)
     for n in range(9):
         assert at(guide, 300 + 100 * n, 500, accuracy_m=101.0) == before
-    assert not at(guide, 312, 129, accuracy_m=100.0).off_route
+    assert at(guide, 312, 129, accuracy_m=100.0).aside_m == pytest.approx(129, abs=0.1)
 
 
 def test_who_turns_round_has_left_the_route():
@@ -344,6 +358,34 @@ def test_a_corner_that_is_cut_is_no_deviation():
     assert not any(step.off_route for step in steps) and steps[-1].arrived
 
 
+def test_the_distance_that_is_told_is_to_the_nearest_place_of_the_whole_route():
+    """Away from the first leg, and near a later one that leads the other way."""
+    line = [place(0), place(1500), place(1500, 200), place(0, 200)]
+    guide = Guide(route(line, 3))
+    steps = drive(guide, (300, 0), (500, 0), (500, 140))
+    off = [step.off_route for step in steps].index(True)
+    assert off < len(steps) - 3, "35 to 70 m aside of the first leg"
+    assert steps[-1].aside_m == pytest.approx(60, abs=1), "140 m from the first leg"
+    away = drive(guide, (500, 360), (500, 500))
+    assert [step.aside_m for step in away] == pytest.approx([160 + 140 / 12 * n for n in range(13)], abs=1)
+
+
+def test_who_goes_on_from_further_back_is_told_so():
+    """The fixes jump back by 300 m, and go on from there: the way left grows only after the route was lost."""
+    guide = Guide(route(STRAIGHT, 2))
+    drive(guide, (300, 0), (700, 0))
+    steps = drive(guide, (400, 0), (640, 0))
+    off = [step.off_route for step in steps]
+    assert any(off) and not off[-1] and steps[off.index(True)].remaining_m == pytest.approx(300, abs=1)
+    assert steps[-1].remaining_m == pytest.approx(360, abs=1)
+
+
+def test_after_coming_back_the_count_begins_anew():
+    guide = lost(Guide(route(STRAIGHT, 2)), (0, 0), (200, 0), (200, 100))
+    assert not drive(guide, (300, 0), (360, 0))[-1].off_route
+    assert not at(guide, 500, 80).off_route
+
+
 def test_the_next_street_over_is_another_one():
     """Streets 60 m apart: who turns a block too early is told while still on it."""
     guide = Guide(route([place(0), place(500), place(500, 500)], 1, 2))
@@ -356,6 +398,15 @@ def test_who_begins_in_a_car_park_is_on_the_way_to_the_route():
     steps = drive(guide, (100, 150), (100, 60), (160, 60), (160, 0), (200, 0))
     assert not any(step.off_route for step in steps)
     assert steps[-1].remaining_m == pytest.approx(800, abs=1)
+
+
+def test_before_the_route_is_reached_standing_and_single_fixes_count_for_nothing_either():
+    guide = Guide(route(STRAIGHT, 2))
+    at(guide, 100, 120)
+    for n in range(9):
+        assert not at(guide, 100 + 20 * n, 300, speed_mps=0.5).off_route
+    for n in range(9):
+        assert not at(guide, 100 + 40 * n, 120 if n % 2 else 300).off_route
 
 
 def test_who_goes_away_before_having_come_to_the_route_has_left_it():
@@ -392,6 +443,7 @@ def test_who_comes_back_behind_is_told_again_what_lies_between():
 def test_who_only_crosses_the_route_is_not_back_on_it():
     guide = lost(Guide(route(STRAIGHT, 2)), (0, 0), (200, 0), (200, 200))
     assert all(step.off_route for step in drive(guide, (600, 200), (600, -200)))
+    assert all(step.off_route for step in drive(guide, (700, -200), (550, 200))), "not at an angle of 70 degrees either"
 
 
 def test_who_drives_the_route_backwards_is_not_back_on_it():
@@ -402,8 +454,8 @@ def test_who_drives_the_route_backwards_is_not_back_on_it():
 
 def test_back_is_10_metres_nearer_than_off():
     guide = lost(Guide(route(STRAIGHT, 2)), (0, 0), (200, 0), (200, 100))
-    assert all(step.off_route for step in drive(guide, (212, 41), (600, 41)))
-    assert not drive(guide, (612, 39), (700, 39))[-1].off_route
+    assert all(step.off_route for step in drive(guide, (212, 40.5), (600, 40.5)))
+    assert not drive(guide, (612, 39.5), (700, 39.5))[-1].off_route
 
 
 def test_one_fix_on_the_route_is_not_back():
@@ -419,7 +471,8 @@ def test_one_fix_on_the_route_is_not_back():
 def test_who_turns_round_twice_is_back():
     guide = lost(Guide(route(STRAIGHT, 2)), (0, 0), (600, 0), (400, 0))
     steps = drive(guide, (412, 0), (800, 0))
-    assert not steps[-1].off_route and steps[-1].remaining_m == pytest.approx(200, abs=1)
+    assert [step.off_route for step in steps].index(False) <= 6
+    assert steps[-1].remaining_m == pytest.approx(200, abs=1)
 
 
 def test_a_tunnel_without_fixes_is_no_deviation():
@@ -450,12 +503,41 @@ def test_who_begins_on_the_way_back_is_found_there():
     assert steps[-1].remaining_m == pytest.approx(1300, abs=1)
 
 
+def test_the_same_with_a_fix_every_200_metres():
+    guide = Guide(route([north(0), north(4000), north(0)], 1, 2))
+    steps = drive(guide, (3000, 0), (1800, 0), every=200)
+    assert not any(step.off_route for step in steps)
+    assert steps[-1].remaining_m == pytest.approx(1800, abs=1)
+
+
+def block(times: int) -> list[tuple[float, float]]:
+    """Round a block of 400 m, several times."""
+    return [place(0), *[place(400), place(400, 400), place(0, 400), place(0)] * times]
+
+
+def test_on_a_road_that_is_driven_twice_the_next_time_counts():
+    for come, left in ((0, 2), (1, 1)):
+        guide = Guide(route(block(3), 12))
+        drive(guide, *[(0, 0), (400, 0), (400, 400), (0, 400), (0, 0)] * come, (0, 0), (200, 0))
+        lost(guide, (200, 0), (200, 150))
+        steps = drive(guide, (260, 100), (260, 0), (400, 0))
+        assert not steps[-1].off_route and steps[-1].remaining_m == pytest.approx(1600 * left + 1200, abs=1)
+
+
+def test_who_comes_back_behind_on_a_road_that_is_driven_twice_comes_back_the_latest_time():
+    guide = Guide(route([*block(2), place(-900)], 9))
+    drive(guide, *[(0, 0), (400, 0), (400, 400), (0, 400), (0, 0)] * 2, (-300, 0))
+    lost(guide, (-300, 0), (-300, 150))
+    steps = drive(guide, (100, 150), (100, 0), (300, 0))
+    assert not steps[-1].off_route and steps[-1].remaining_m == pytest.approx(1600 - 300 + 900, abs=1)
+
+
 def test_the_other_carriageway_is_not_the_way_yet():
     """Carriageways 20 m apart that meet ahead: noise of 14 m takes nobody to the other side and past the turn."""
     line = [place(0), place(400), place(400, 20), place(0, 20)]
     for known in ({}, {"speed_mps": 12.0, "course_deg": 0.0}):
         guide = Guide(route(line, 1, 3))
-        for metres in range(0, 336, 12):
+        for metres in range(0, 396 if known else 336, 12):  # with a course, up to where they meet
             step = at(guide, metres, 14 if known else 11, **known)
             assert step.remaining_m == pytest.approx(820 - metres, abs=1)
 

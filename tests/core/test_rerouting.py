@@ -31,9 +31,16 @@ def test_failures_wait_5_seconds_and_then_longer_up_to_a_minute():
     assert waited == [5.0, 5.0, 5.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
     pace.begins(now)
     pace.succeeded()
-    pace.begins(now + 10)
-    pace.failed(0.0)
-    assert pace.is_due(now + 15) and not pace.is_due(now + 14), "a success begins anew"
+    for _ in range(4):
+        pace.begins(now)
+        pace.failed(1.0)
+    assert pace.is_due(now + 8) and not pace.is_due(now + 7.9), "a success begins anew"
+
+
+def test_nothing_is_due_while_it_is_being_asked_for():
+    pace = Pace()
+    pace.begins(1000.0)
+    assert not pace.is_due(1009.9) and pace.is_due(1010.0)
 
 
 def test_r13_a_clock_that_is_set_back_keeps_nobody_waiting():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kalos_connect_sdk.core.guidance import Step
-from kalos_connect_sdk.core.telling import Telling
+from kalos_connect_sdk.core.telling import Telling, ahead
 from kalos_connect_sdk.model.events import Arrived, BackOnRoute, Guidance, OffRoute
 from kalos_connect_sdk.model.route import Manoeuvre
 
@@ -44,6 +44,12 @@ def test_the_next_manoeuvre_is_told_in_the_same_band_too():
     assert [event.instruction for event in told(on(30.0), on(30.0), on(30.0, END))] == [
         "Turn left.", "You have arrived.",
     ]  # fmt: skip
+
+
+def test_what_is_ahead_is_known_at_every_step_on_the_way():
+    assert ahead(on(432.1)) == Guidance("Turn left.", 432.1, "left", 5000.0)
+    assert ahead(off(80.0)) is None and ahead(on(10.0, None)) is None
+    assert ahead(Step(END, 0.0, 0.0, arrived=True, off_route=False)) is None
 
 
 def test_arriving_is_told_once_and_ends_it():
