@@ -124,7 +124,7 @@ def parameters(call) -> list[str]:
         ),
         (sdk.Connect.submit, "self position"),
         (sdk.Connect.flush, "self timeout_s=None"),
-        (sdk.Connect.drive, "self source *route=None"),
+        (sdk.Connect.drive, "self source *route=None *reroute=True"),
         (sdk.Connect.route, "self to *origin=None *locale=None"),
         (sdk.Connect.withdraw, "self purpose=None *timeout_s=5.0"),
         (sdk.Connect.reset, "self"),

@@ -68,12 +68,12 @@ class Evidence:
     """Fixes in a row that say the same."""
 
     def __init__(self) -> None:
-        self.first: Fix | None = None
-        self._count = 0
+        self.clear()
 
     def clear(self) -> None:
         """One said otherwise."""
-        self.first, self._count = None, 0
+        self.first: Fix | None = None
+        self._count = 0
 
     def grows(self, fix: Fix) -> bool:
         """One more; true when it is enough to be believed."""
