@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ..errors import ConsentRequired, KalosConnectError, TransportError
+from ..errors import ConsentRequired, KalosConnectError, TransportError, quiet
 from ..model.consent import Purpose
 from ..model.decision import Reason
 from ..model.events import ConsentLost, DriveEvent, DriveStats, Guidance, Progress, SourceLost, SourceRestored
@@ -156,6 +156,7 @@ class Drive:
         guiding = self._guiding
         return None if guiding is None else guiding.ahead
 
+    @quiet
     def follow(self, route: Route, *, reroute: bool = True) -> None:
         """Guide along ``route`` from the next position on, instead of along another one. See :meth:`Connect.drive`."""
         before, self._guiding = self._guiding, None

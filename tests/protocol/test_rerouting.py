@@ -140,6 +140,18 @@ def push(source: PushSource, positions: Sequence[Position]) -> None:
         assert source.put(position)
 
 
+def asking(make, service, positions: Sequence[Position], *, live: bool = True):
+    """A drive that has left its route, and whose question hangs at the service: (facade, source, drive)."""
+    service.fail(stall_s=60.0, path="/v1/routes")
+    connect = granted(make)
+    source = PushSource(capacity=500)
+    source.live = live
+    drive = connect.drive(source, route=route_north())
+    push(source, positions)
+    assert service.wait_for(lambda s: any(r["t_read"] for r in asked(s)))
+    return connect, source, drive
+
+
 def answered(drive) -> None:
     """The question is over."""
     while drive._guiding._rerouting._flying:
@@ -221,13 +233,8 @@ def test_r10_no_event_shows_where():
 
 
 def test_a_live_source_never_waits_for_the_new_route(make, service):
-    service.fail(stall_s=60.0, path="/v1/routes")
-    connect = granted(make)
-    source = PushSource(capacity=500)
-    drive = connect.drive(source, route=route_north())
     positions = drive_along(ANEW)
-    push(source, positions[:30])
-    assert service.wait_for(lambda s: any(r["t_read"] for r in asked(s)))
+    _, source, drive = asking(make, service, positions[:30])
     push(source, positions[30:60])
     while drive.stats.accepted < 60:
         assert drive.running
@@ -354,13 +361,7 @@ def test_r10_an_error_of_another_kind_is_told_without_its_words(make, service, m
 
 @pytest.mark.parametrize("live", [False, True])
 def test_r3_withdrawing_cuts_the_question_and_nothing_is_sent_afterwards(make, service, live):
-    service.fail(stall_s=60.0, path="/v1/routes")
-    connect = granted(make)
-    source = PushSource(capacity=500)
-    source.live = live
-    drive = connect.drive(source, route=route_north())
-    push(source, drive_along(STRAY))
-    assert service.wait_for(lambda s: any(r["t_read"] for r in asked(s)))
+    connect, _, drive = asking(make, service, drive_along(STRAY), live=live)
     report = connect.withdraw()
     after = len(service.requests), len(service.positions)
     assert report.complete and report.aborted == 1 and report.possibly_delivered == 1
@@ -406,13 +407,7 @@ def test_r3_what_the_service_revokes_ends_the_drive_at_the_question(make, servic
 @pytest.mark.parametrize("end", ["stop", "abandon", "close"])
 def test_a_drive_that_is_stopped_waits_for_no_question(make, service, live, end):
     """The service would answer after a minute: neither the drive nor what is queued waits for it."""
-    service.fail(stall_s=60.0, path="/v1/routes")
-    connect = granted(make)
-    source = PushSource(capacity=500)
-    source.live = live
-    drive = connect.drive(source, route=route_north())
-    push(source, drive_along(STRAY))
-    assert service.wait_for(lambda s: any(r["t_read"] for r in asked(s)))
+    connect, _, drive = asking(make, service, drive_along(STRAY), live=live)
     (connect.close if end == "close" else getattr(drive, end))()
     assert not drive.running
     if end == "stop":
@@ -440,12 +435,7 @@ def test_a_question_that_waits_for_its_turn_is_not_asked_after_a_stop(make, serv
 
 
 def test_a_source_that_ends_waits_for_no_question(make, service):
-    service.fail(stall_s=60.0, path="/v1/routes")
-    connect = granted(make)
-    source = PushSource(capacity=500)
-    drive = connect.drive(source, route=route_north())
-    push(source, drive_along(STRAY))
-    assert service.wait_for(lambda s: any(r["t_read"] for r in asked(s)))
+    _, source, drive = asking(make, service, drive_along(STRAY))
     source.close()
     assert drive.wait(PATIENCE_S)
     assert drive.stats.sent == drive.stats.accepted
@@ -477,13 +467,8 @@ def test_a_route_can_be_followed_from_the_middle_of_a_drive_on(make, service):
 
 
 def test_another_route_takes_the_place_of_the_one_before_and_of_its_question(make, service):
-    service.fail(stall_s=60.0, path="/v1/routes")
-    connect = granted(make)
-    source = PushSource(capacity=500)
-    drive = connect.drive(source, route=route_north())
     positions = drive_along(STRAY)
-    push(source, positions[:-5])
-    assert service.wait_for(lambda s: any(r["t_read"] for r in asked(s)))
+    _, source, drive = asking(make, service, positions[:-5])
     line = tuple(degrees(240, east)[::-1] for east in (0, 360))
     east = Route(360.0, 30.0, "en", line, (Manoeuvre("Nearly there.", "continue", 0.0, 0.0, 1),))
     drive.follow(east, reroute=False)
