@@ -141,9 +141,9 @@ def push(source: PushSource, positions: Sequence[Position]) -> None:
 
 
 def asking(make, service, positions: Sequence[Position], *, live: bool = True):
-    """A drive that has left its route, and whose question hangs at the service: (facade, source, drive)."""
+    """A drive that has left its route, and whose question hangs for a minute: (facade, source, drive)."""
     service.fail(stall_s=60.0, path="/v1/routes")
-    connect = granted(make)
+    connect = granted(make, settings={"timeout_s": 60})
     source = PushSource(capacity=500)
     source.live = live
     drive = connect.drive(source, route=route_north())
