@@ -121,14 +121,12 @@ class Line:
         return Passage(aside, start + share * (end - start), index, 0.0 < share < 1.0)
 
     def _box(self, low: int) -> tuple[float, float, float, float]:
-        """Of a block of segments: lowest and highest latitude, and how far it reaches west and east of its first."""
+        """Of a block of segments: lowest and highest latitude, and the middle and half of its longitudes."""
         segments = self._segments[low : low + _BLOCK]
-        first = east = west = segments[0][0]
-        here = first
-        for lon, _, step, _ in segments:
-            here += _turned(lon - here)
-            west, east = min(west, here, here + step), max(east, here, here + step)
+        here = east = west = segments[0][0]
+        for _, _, step, _ in segments:
             here += step
+            west, east = min(west, here), max(east, here)
         latitudes = [lat + share for _, lat, _, step in segments for share in (0.0, step)]
         return min(latitudes), max(latitudes), (west + east) / 2, (east - west) / 2
 

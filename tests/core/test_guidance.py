@@ -216,7 +216,8 @@ def test_without_a_speed_noise_carries_forward_what_is_told_and_arrives_nobody()
 def test_who_has_arrived_has_arrived_wherever_the_car_park_is():
     guide = Guide(route(STRAIGHT))
     at(guide, 1000)
-    assert all(step.arrived and not step.off_route for step in drive(guide, (1000, 0), (1000, 300)))
+    later = drive(guide, (1000, 0), (1000, 300), (500, 300), (500, 0), (900, 0))
+    assert all(step.arrived and not step.off_route for step in later)
 
 
 def test_passing_the_end_on_the_way_to_it_is_not_arriving():

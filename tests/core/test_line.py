@@ -131,10 +131,28 @@ def test_a_corner_is_one_passage():
     assert near(line((0, 0), (100, 0), (100, 0), (200, 0)), (100, 5), 50) == [(5, 100)]
 
 
+def test_each_stretch_of_short_segments_is_one_passage():
+    """Out, back 100 m to the east, out again 200 m to the east, in segments of 10 m; each passes twice by a hair."""
+    out = [10.0 * i for i in range(101)]
+    legs = [(north, east) for turn, east in enumerate((0, 100, 200)) for north in (out[::-1] if turn == 1 else out)]
+    assert near(line(*legs), (305, 100), 130) == [(100, 305), (0, 1795), (100, 2505)]
+    turned = line((0, 0), (1000, 0), (300, 0), (300, 0), (300, -500))
+    assert near(turned, (300, 20), 50) == [(20, 300), (20, 1700)], "its corner there is one place"
+
+
 def test_of_many_short_segments_the_nearest_counts():
     road = line(*((metres / 4, 0) for metres in range(2000)))
     for north in (100.1, 250.0, 333.3):
         assert near(road, (north, 20), 45) == [(20, pytest.approx(north, abs=0.2))]
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_the_end_of_a_long_segment_belongs_to_its_block(side):
+    """64 segments that lead past the place 500 m aside, and one in the second block that ends there."""
+    road = line(*((0, side * (11_000 - 11_000 * i / 64)) for i in range(65)), (500, side * 10_000))
+    longitude, latitude = place((500, side * 10_000))
+    nearest = road.passages(latitude, longitude, 0.0)[0]
+    assert nearest.aside_m == pytest.approx(0, abs=0.01) and nearest.segment == 64
 
 
 def walk(seed: int, count: int, longitude: float, latitude: float) -> list[tuple[float, float]]:
