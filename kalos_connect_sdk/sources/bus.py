@@ -22,10 +22,11 @@ from jeepney.bus_messages import message_bus
 from .links import Unwanted
 from .wake import Wake, ready
 
-__all__ = ["Bus", "Refused", "SESSION", "SYSTEM"]
+__all__ = ["Bus", "Refused", "SESSION", "SYSTEM", "left"]
 
 SYSTEM: Final = "SYSTEM"
 SESSION: Final = "SESSION"
+_BUS: Final = "org.freedesktop.DBus"
 _PATIENCE_S: Final = 5.0
 _KEPT_SIGNALS: Final = 256
 _PIECE: Final = 16 * 1024
@@ -78,6 +79,13 @@ class Bus:
     def listen(self, rule: MatchRule) -> None:
         """From now on signals that match are kept for :meth:`signal`."""
         self.call(message_bus.AddMatch(rule))
+
+    def owner(self, name: str) -> str:
+        """Who has ``name`` now. From now on :meth:`signal` tells, too, that somebody :func:`left` it."""
+        rule = MatchRule(type="signal", sender=_BUS, interface=_BUS, member="NameOwnerChanged")
+        rule.add_arg_condition(0, name)
+        self.listen(rule)
+        return str(self.call(message_bus.GetNameOwner(name))[0])
 
     def signal(self, timeout_s: float | None = None) -> Message | None:
         """The next signal; None when none came in time."""
@@ -145,6 +153,13 @@ class Bus:
         if not accepted:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         self._sock.sendall(BEGIN)
+
+
+def left(signal: Message, name: str) -> bool:
+    """Whether the bus says that ``name`` has another owner now, or none. Nobody else can say it."""
+    fields = signal.header.fields
+    said = (fields.get(HeaderFields.sender), fields.get(HeaderFields.member))
+    return said == (_BUS, "NameOwnerChanged") and signal.body[0] == name
 
 
 def _address(which: str) -> str:

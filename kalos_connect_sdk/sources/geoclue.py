@@ -1,8 +1,8 @@
 """GeoClue2 as a source: the position service of Linux desktops and of many head units.
 
 ``accuracy`` is the most the app asks for; the system may give less, and each position says how exact it is. GeoClue
-names metres and no share: they are taken as they are for our 68 %. Switched off in mid-stream it is silent; that the
-system says no is what :class:`GeoClueOsPermission` is for.
+names metres and no share: they are taken as they are for our 68 %. Switched off in mid-stream it says so and is silent;
+what that means for the consent is what :class:`GeoClueOsPermission` is for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..errors import SourceUnavailable
 from ..model.position import Position
 from .address import malformed, options_of
 from .bus import Refused
-from .geoclue_client import ADVICE, Client, Gone, Moved, No, why
+from .geoclue_client import ADVICE, FIRST_S, NOWHERE, REFUSED, Client, Gone, Moved, No, Switched
 from .links import Unwanted, said_of
 from .live import LiveSource
 from .wake import Wake
@@ -61,22 +61,29 @@ class GeoClueSource(LiveSource[Client]):
             return
 
     def _told(self, client: Client) -> Iterator[Position]:
-        no = None
-        try:
-            client.start()
-        except Refused as error:
-            no = why(error)
+        no = client.start()
         if no is not None:  # asked once: the agent asks a person
             raise SourceUnavailable(f"GeoClue does not start: {no.value}; {ADVICE[no]}")
-        while not isinstance(event := client.event(), Gone):
+        patience_s: float | None = FIRST_S
+        while not isinstance(event := client.event(patience_s), Gone):
             if isinstance(event, Moved):
-                try:
-                    position = client.position(event.path)
-                except Refused:  # the next one took its place
-                    continue
+                position = self._at(client, event.path)
                 if position is not None:
+                    patience_s = None
                     self._tell(None)
                     yield position
+            elif isinstance(event, Switched):
+                patience_s = FIRST_S if event.on else None
+                self._tell(None if event.on else f"{No.SWITCHED_OFF.value}; {ADVICE[No.SWITCHED_OFF]}")
+            else:
+                self._tell(f"GeoClue says no position; {NOWHERE}")
+
+    @staticmethod
+    def _at(client: Client, path: str) -> Position | None:
+        try:
+            return client.position(path)
+        except Refused:  # the next one took its place
+            return None
 
 
 def checked(accuracy: str, desktop_id: str) -> tuple[int, str]:
@@ -100,4 +107,6 @@ def open_geoclue(rest: str, *, speed: float | None = None) -> GeoClueSource:
 def _refusal(error: Refused) -> str:
     if error.name == "org.freedesktop.DBus.Error.ServiceUnknown":
         return "there is no GeoClue on the system bus; install and start geoclue-2.0"
+    if error.name != REFUSED:
+        return "GeoClue left the bus before it gave a client; start it again"
     return "GeoClue gives no client to this user: the bus or its policy refused; see geoclue.conf"

@@ -6,6 +6,8 @@ What it tells is believed from the owner of its name alone: anybody on the bus c
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -13,18 +15,21 @@ from enum import Enum
 from typing import Any, Final
 
 from jeepney import DBusAddress, HeaderFields, MatchRule, Message, Properties, new_method_call
-from jeepney.bus_messages import message_bus
 
 from ..errors import InvalidPosition
 from ..model.position import Position
-from .bus import SYSTEM, Bus, Refused
+from .bus import SYSTEM, Bus, Refused, left
 from .wake import Wake
 
-__all__ = ["ADVICE", "Client", "Gone", "Moved", "No", "Switched", "position_of", "why"]
+__all__ = ["ADVICE", "FIRST_S", "NOWHERE", "REFUSED", "Client", "Gone", "Moved", "No", "Switched", "position_of"]
 
 _NAME: Final = "org.freedesktop.GeoClue2"
 _MANAGER: Final = DBusAddress("/org/freedesktop/GeoClue2/Manager", _NAME, f"{_NAME}.Manager")
-_BUS: Final = "org.freedesktop.DBus"
+REFUSED: Final = "org.freedesktop.DBus.Error.AccessDenied"
+"""What a no is called on the bus; other names are of something that went wrong."""
+FIRST_S: Final = 10.0
+"""Without a position by then something is amiss. Later silence is none: who stands still is told nothing."""
+NOWHERE: Final = "check that GeoClue has a receiver or a network to go by, and how exactly this app may know it"
 _UNKNOWN_ALTITUDE: Final = -sys.float_info.max
 
 
@@ -71,12 +76,9 @@ class Client:
         try:
             # Not before there is an agent; without one this call is not answered.
             self._path = str(self.bus.call(new_method_call(_MANAGER, "GetClient"), timeout_s)[0])
-            self._owner = str(self.bus.call(message_bus.GetNameOwner(_NAME))[0])
+            self._owner = self.bus.owner(_NAME)
             self._me = DBusAddress(self._path, self._owner, f"{_NAME}.Client")
             self.bus.listen(MatchRule(type="signal", sender=_NAME, path=self._path))
-            lost = MatchRule(type="signal", sender=_BUS, interface=_BUS, member="NameOwnerChanged")
-            lost.add_arg_condition(0, _NAME)
-            self.bus.listen(lost)
             self.set("DesktopId", "s", desktop_id)
             self.set("RequestedAccuracyLevel", "u", level)
         except BaseException:
@@ -87,9 +89,20 @@ class Client:
         """One property of the client."""
         self.bus.call(Properties(self._me).set(name, signature, value))
 
-    def start(self) -> None:
-        """Waits for the agent, which may ask a person. Raises :class:`Refused`, see :func:`why`."""
-        self.bus.call(new_method_call(self._me, "Start"), None)
+    def start(self) -> No | None:
+        """Why GeoClue does not let it start; None when it does. Waits for the agent, which may ask a person.
+
+        Raises ``OSError`` when GeoClue or its agent went away meanwhile: nobody has refused then.
+        """
+        no = None
+        try:
+            self.bus.call(new_method_call(self._me, "Start"), None)
+            return None
+        except Refused as error:
+            no = _why(error)
+        if no is None:
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+        return no
 
     def event(self, timeout_s: float | None = None) -> Gone | Switched | Moved | None:
         """What happens next; None when nothing did in time."""
@@ -113,11 +126,11 @@ class Client:
         self.bus.close()
 
     def _understood(self, signal: Message) -> Gone | Switched | Moved | None:
+        if left(signal, _NAME):
+            return Gone()
         fields = signal.header.fields
-        sender, member = fields.get(HeaderFields.sender), fields.get(HeaderFields.member)
-        if sender == _BUS and member == "NameOwnerChanged":
-            return Gone() if signal.body[0] == _NAME else None
-        if sender != self._owner or fields.get(HeaderFields.path) != self._path:
+        member = fields.get(HeaderFields.member)
+        if fields.get(HeaderFields.sender) != self._owner or fields.get(HeaderFields.path) != self._path:
             return None
         if member == "LocationUpdated":
             return Moved(str(signal.body[1]))
@@ -126,8 +139,10 @@ class Client:
         return None
 
 
-def why(refusal: Refused) -> No:
-    """Which of its reasons GeoClue gave: one name stands for all of them."""
+def _why(refusal: Refused) -> No | None:
+    """Which of its reasons GeoClue gave: one name stands for all of them. None: another name, and no reason at all."""
+    if refusal.name != REFUSED:
+        return None
     if "disabled" in refusal.text:
         return No.SWITCHED_OFF
     return No.NO_AGENT if "no agent" in refusal.text else No.REFUSED

@@ -11,7 +11,7 @@ from typing import Final
 from ..model.vehicle import OsAnswer
 from .bus import Refused
 from .geoclue import DESKTOP_ID, checked
-from .geoclue_client import ADVICE, Client, Gone, No, Switched, why
+from .geoclue_client import ADVICE, Client, Gone, No, Switched
 from .links import said_of
 from .os_permission import WatchedOsPermission
 
@@ -20,6 +20,7 @@ __all__ = ["GeoClueOsPermission"]
 _TOO_FAR_M: Final = 100_000_000
 _TOO_LONG_S: Final = 366 * 86_400
 _ASK_AGAIN_S: Final = 2.0
+_GONE: Final = "GeoClue left the bus"
 
 
 class GeoClueOsPermission(WatchedOsPermission):
@@ -50,6 +51,8 @@ class GeoClueOsPermission(WatchedOsPermission):
             self.problem = self._follow(client)
         except Refused:
             self.problem = "there is no GeoClue on the system bus for this user; install and start geoclue-2.0"
+        except ConnectionResetError:
+            self.problem = _GONE
         except OSError as error:
             self.problem = f"the system bus cannot be reached: {said_of(error)}; start dbus"
         finally:
@@ -62,7 +65,7 @@ class GeoClueOsPermission(WatchedOsPermission):
         while no is not No.NO_AGENT:
             event = client.event(None if no is None else _ASK_AGAIN_S)
             if isinstance(event, Gone):
-                return "GeoClue left the bus"
+                return _GONE
             if isinstance(event, Switched):
                 self._stands(None if event.on else No.SWITCHED_OFF)
             elif event is None and (no is No.SWITCHED_OFF or self._asked_again):
@@ -71,11 +74,7 @@ class GeoClueOsPermission(WatchedOsPermission):
 
     def _start(self, client: Client) -> No | None:
         self._asked_again = False
-        no = None
-        try:
-            client.start()
-        except Refused as error:
-            no = why(error)
+        no = client.start()
         if no is not No.NO_AGENT:
             self._stands(no)
         return no

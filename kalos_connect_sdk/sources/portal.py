@@ -6,19 +6,20 @@ sandbox is not asked about: there GeoClue says what the person wants.
 
 from __future__ import annotations
 
+import errno
+import os
 import secrets
 import time
 from collections.abc import Iterator
 from typing import Any, Final
 
 from jeepney import DBusAddress, HeaderFields, MatchRule, Message, new_method_call
-from jeepney.bus_messages import message_bus
 
 from ..errors import SourceUnavailable
 from ..model.position import Position
 from .address import malformed, options_of
-from .bus import SESSION, Bus, Refused
-from .geoclue_client import position_of
+from .bus import SESSION, Bus, Refused, left
+from .geoclue_client import FIRST_S, NOWHERE, position_of
 from .links import Unwanted, said_of
 from .live import LiveSource
 from .wake import Wake
@@ -31,6 +32,7 @@ _PORTAL: Final = DBusAddress("/org/freedesktop/portal/desktop", _NAME, "org.free
 _FORM: Final = "portal:?accuracy=exact, or country, city, neighborhood or street"
 _PERSON_S: Final = 120.0
 _DENIED: Final = 1
+_LOCKED: Final = "org.freedesktop.portal.Error.NotAllowed"
 
 
 class _Session:
@@ -42,40 +44,49 @@ class _Session:
         try:
             ours = {"session_handle_token": ("s", _token()), "accuracy": ("u", level)}
             self._path = str(self.bus.call(new_method_call(_PORTAL, "CreateSession", "a{sv}", (ours,)))[0])
-            self._owner = str(self.bus.call(message_bus.GetNameOwner(_NAME))[0])
+            self._owner = self.bus.owner(_NAME)
             self.bus.listen(MatchRule(type="signal", sender=_NAME))
-            lost = MatchRule(type="signal", sender="org.freedesktop.DBus", member="NameOwnerChanged")
-            lost.add_arg_condition(0, _NAME)
-            self.bus.listen(lost)
         except BaseException:
             self.close()
             raise
 
     def start(self) -> str | None:
-        """Why it does not start, and what to do; None when it does. A person may be asked meanwhile."""
+        """Why it does not start, and what to do; None when it does. A person may be asked meanwhile.
+
+        Raises ``OSError`` when the portal went away: nobody has answered then.
+        """
         token = _token()
         request = f"/org/freedesktop/portal/desktop/request/{self.bus.name[1:].replace('.', '_')}/{token}"
         body = (self._path, "", {"handle_token": ("s", token)})
+        gone = False
         try:
             self.bus.call(new_method_call(_PORTAL, "Start", "osa{sv}", body))
         except Refused as error:
-            return _refusal(error)
+            if error.name == _LOCKED:
+                return _refusal(error)
+            gone = True
         deadline = time.monotonic() + _PERSON_S
-        while (signal := self.bus.signal(max(0.0, deadline - time.monotonic()))) is not None:
+        while not gone and (signal := self.bus.signal(max(0.0, deadline - time.monotonic()))) is not None:
             if _is(signal, self._owner, request, "Response"):
                 return _meaning(signal.body[0])
+            gone = left(signal, _NAME)
+        if gone:
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         return "nobody answered the portal's question; start again when somebody can"
 
-    def positions(self) -> Iterator[Position]:
-        """Until the session is closed or the portal leaves the bus."""
-        while (signal := self.bus.signal()) is not None:
-            if signal.header.fields.get(HeaderFields.member) == "NameOwnerChanged":
+    def positions(self) -> Iterator[Position | None]:
+        """Until the session is closed or the portal leaves the bus. None: there is still no first one."""
+        patience_s: float | None = FIRST_S
+        while True:
+            signal = self.bus.signal(patience_s)
+            if signal is None:
+                yield None
+            elif left(signal, _NAME) or _is(signal, self._owner, self._path, "Closed"):
                 return
-            if _is(signal, self._owner, self._path, "Closed"):
-                return
-            if _is(signal, self._owner, _PORTAL.object_path, "LocationUpdated") and signal.body[0] == self._path:
+            elif _is(signal, self._owner, _PORTAL.object_path, "LocationUpdated") and signal.body[0] == self._path:
                 position = position_of(signal.body[1])
                 if position is not None:
+                    patience_s = None
                     yield position
 
     def drain(self) -> None:
@@ -114,8 +125,9 @@ class PortalSource(LiveSource[_Session]):
             problem = session.start()
             if problem is None:
                 for position in session.positions():
-                    self._tell(None)
-                    yield position
+                    self._tell(None if position is not None else f"the portal says no position; {NOWHERE}")
+                    if position is not None:
+                        yield position
         except Unwanted:
             return
         if problem is not None:  # asked once: the portal asks a person
@@ -146,7 +158,7 @@ def _meaning(response: int) -> str | None:
 
 
 def _refusal(error: Refused) -> str:
-    if error.name == "org.freedesktop.portal.Error.NotAllowed":  # a lockdown: nobody is asked
+    if error.name == _LOCKED:  # a lockdown: nobody is asked
         return "the portal does not allow location here: the system's administrator has switched it off"
     return "there is no location portal on the session bus; install and start xdg-desktop-portal"
 

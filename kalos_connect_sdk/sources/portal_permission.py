@@ -10,10 +10,9 @@ import re
 from typing import Any, Final
 
 from jeepney import DBusAddress, HeaderFields, MatchRule, Message, new_method_call
-from jeepney.bus_messages import message_bus
 
 from ..model.vehicle import OsAnswer
-from .bus import SESSION, Bus, Refused
+from .bus import SESSION, Bus, Refused, left
 from .links import said_of
 from .os_permission import WatchedOsPermission
 
@@ -55,14 +54,11 @@ class PortalOsPermission(WatchedOsPermission):
     def _follow(self, bus: Bus) -> None:
         """Until the store leaves the bus."""
         bus.listen(MatchRule(type="signal", sender=_NAME, interface=_NAME, member="Changed"))
-        lost = MatchRule(type="signal", sender="org.freedesktop.DBus", member="NameOwnerChanged")
-        lost.add_arg_condition(0, _NAME)
         _looked_up(bus)  # the bus starts the store for it
-        owner = str(bus.call(message_bus.GetNameOwner(_NAME))[0])
-        bus.listen(lost)
+        owner = bus.owner(_NAME)
         self._judge(_looked_up(bus))
         while (signal := bus.signal()) is not None:
-            if signal.header.fields.get(HeaderFields.member) == "NameOwnerChanged":
+            if left(signal, _NAME):
                 return
             answers = _changed(signal, owner)
             if answers is not None:

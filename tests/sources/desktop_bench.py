@@ -87,6 +87,17 @@ class PrivateBus:
         except OSError:
             return None
 
+    def claim_left(self, name: str) -> None:
+        """Somebody who is not the bus tells everybody, straight, that the owner of ``name`` is gone."""
+        liar = self.connect()
+        emitter = DBusAddress("/org/freedesktop/DBus", interface="org.freedesktop.DBus")
+        for peer in range(40):
+            lie = new_signal(emitter, "NameOwnerChanged", "sss", (name, ":1.0", ""))
+            lie.header.fields[HeaderFields.destination] = f":1.{peer}"
+            liar.send(lie)
+        unwrap_msg(liar.send_and_get_reply(message_bus.GetId(), timeout=10))  # by now they have it
+        liar.close()
+
     def owned(self, name: str) -> bool:
         connection = self.connect()
         try:
@@ -258,6 +269,11 @@ class GeoClue:
             env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         until(lambda: self._bus.owned("org.freedesktop.GeoClue2"), "GeoClue on its bus")
+
+    def freeze(self) -> None:
+        """It answers nobody any more, until it is killed."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def kill(self) -> None:
         assert self._process is not None

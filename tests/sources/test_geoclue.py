@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from desktop_bench import DEADLINE_S, Desktop, desktop, until
+from receivers import Reader, Told, bench
 
 from kalos_connect_sdk import (
     ConsentLost,
@@ -28,9 +29,9 @@ from kalos_connect_sdk import (
 )
 from kalos_connect_sdk.cli.exits import Exit
 from kalos_connect_sdk.cli.main import main
-from kalos_connect_sdk.sources import bus, geoclue, open_source
+from kalos_connect_sdk.sources import bus, geoclue, geoclue_client, open_source
 
-__all__ = ["desktop"]
+__all__ = ["bench", "desktop"]
 pytestmark = pytest.mark.once
 
 
@@ -255,6 +256,63 @@ def test_killed_and_started_again_the_daemon_is_found_again(desktop, permission)
     assert troubles[-1] is None and not failed
     source.close()
     thread.join(10)
+
+
+def test_killed_while_it_starts_the_daemon_is_found_again(desktop, bench):
+    desktop.run()
+    source = bench.keep(open_source("geoclue:"))
+    told = Told(source)
+    desktop.geoclue.freeze()
+    reader = Reader(source)  # it waits for the answer to its start
+    desktop.geoclue.kill()
+    assert told.until("no GeoClue")
+    desktop.geoclue.start()
+    desktop.agent()
+    assert reader.next() and told.until(None) is None and reader.error is None
+
+
+def test_r1_a_daemon_that_is_killed_while_it_starts_has_refused_nothing(desktop, permission, make, monkeypatch):
+    desktop.run()
+    told = permission()
+    connect = make(os_permission=told)
+    assert told.wait_for(OsAnswer.GRANTED, DEADLINE_S)
+    assert connect.request_permission().granted
+    answers: list[OsAnswer] = []
+    told.subscribe(lambda: answers.append(told.read()))
+    start, killed = geoclue_client.Client.start, threading.Event()
+
+    def start_of_one_who_is_killed(client: Any) -> Any:
+        if not killed.is_set():
+            desktop.geoclue.kill()
+            killed.set()
+        return start(client)
+
+    monkeypatch.setattr(geoclue_client.Client, "start", start_of_one_who_is_killed)
+    desktop.geoclue.kill()
+    assert told.wait_for(OsAnswer.UNKNOWN, DEADLINE_S)
+    desktop.geoclue.start()
+    desktop.agent()
+    assert killed.wait(DEADLINE_S)
+    desktop.geoclue.start()
+    desktop.agent()
+    until(lambda: OsAnswer.GRANTED in answers, "the daemon is found again")
+    assert answers == [OsAnswer.UNKNOWN, OsAnswer.GRANTED], "nobody has said no"
+    assert connect.permission().granted, "so the consent stays"
+
+
+def test_a_source_says_that_location_is_switched_off_or_that_nothing_comes(desktop, bench, monkeypatch):
+    agent = desktop.run()
+    source = bench.keep(open_source("geoclue:"))
+    told, reader = Told(source), Reader(source)
+    assert reader.next()
+    agent.switch(0)
+    assert "location is switched off for this user; switch location on" in told.until("switched off")
+    agent.switch(8)
+    assert told.until(None) is None and reader.next()
+    monkeypatch.setattr(geoclue, "FIRST_S", 0.5)
+    coarse = bench.keep(open_source("geoclue:?accuracy=city"))  # there is nothing but a receiver
+    nothing, _ = Told(coarse), Reader(coarse)
+    assert "check that GeoClue has a receiver or a network" in nothing.until("says no position")
 
 
 CELLS = list(itertools.product((True, False), (True, False)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -38,8 +39,8 @@ def permission(bench: Bench) -> Callable[[], Any]:
 
 
 @pytest.fixture
-def sandboxed(tmp_path: Path) -> Callable[[str], str]:
-    """What an app inside a sandbox meets at a URL."""
+def begun(tmp_path: Path) -> Callable[[str], subprocess.Popen[str]]:
+    """An app inside a sandbox that reads a URL."""
     if os.geteuid() != 0:
         pytest.skip("only root can make the sandbox")
     here = Path(__file__).parent
@@ -47,16 +48,30 @@ def sandboxed(tmp_path: Path) -> Callable[[str], str]:
     kept = {here, project, Path(sys.prefix), Path(sys.base_prefix), tmp_path}
     kept = {one for one in kept if not any(other in one.parents for other in kept)}
 
-    def run(url: str) -> str:
-        done = subprocess.run(
-            [str(here / "in_a_sandbox.sh"), APP, "/mnt", ":".join(map(str, kept)),
-             sys.executable, str(here / "portal_reader.py"), url],
-            env={**os.environ, "PYTHONPATH": str(project)}, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+    return lambda url: subprocess.Popen(
+        [str(here / "in_a_sandbox.sh"), APP, "/mnt", ":".join(map(str, kept)),
+         sys.executable, str(here / "portal_reader.py"), url],
+        env={**os.environ, "PYTHONPATH": str(project)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
 
-    return run
+
+def met(app: subprocess.Popen[str]) -> str:
+    """What it says, when it has ended."""
+    with app:
+        try:
+            said, complained = app.communicate(timeout=60)
+        finally:
+            if app.poll() is None:
+                os.killpg(app.pid, signal.SIGKILL)
+    assert app.returncode == 0, complained
+    return said.strip()
+
+
+@pytest.fixture
+def sandboxed(begun: Callable[[str], subprocess.Popen[str]]) -> Callable[[str], str]:
+    """What an app inside a sandbox meets at a URL."""
+    return lambda url: met(begun(url))
 
 
 def test_outside_a_sandbox_nobody_is_asked(portal, bench):
@@ -88,6 +103,43 @@ def test_granted_by_the_person_in_the_portal_s_own_question(portal, sandboxed, p
     assert told.wait_for(OsAnswer.GRANTED, DEADLINE_S)
     [(_, question)] = portal.person.asked
     assert question[1] == APP
+
+
+def test_a_portal_that_is_killed_while_a_person_thinks_asks_again(portal, begun):
+    portal.person.answer = None
+    app = begun("portal:")
+    until(lambda: portal.person.asked, "the question")
+    portal.person.answer = 0
+    portal.restart()
+    assert met(app) == "allowed: <Position WGS84>", "nobody had said no"
+    assert [member for member, _ in portal.person.asked] == ["AccessDialog"] * 2
+
+
+def test_that_the_portal_or_its_store_left_is_believed_from_the_bus_alone(portal, bench, permission):
+    portal.settings(APP, "EXACT", "0")
+    allowed = permission()
+    assert allowed.wait_for(OsAnswer.GRANTED, DEADLINE_S)
+    answers: list[OsAnswer] = []
+    allowed.subscribe(lambda: answers.append(allowed.read()))
+    source = bench.keep(open_source("portal:"))
+    troubles: list[str | None] = []
+    source.watch(troubles.append)
+    reader = Reader(source)
+    assert reader.next()
+    portal.bus.claim_left("org.freedesktop.portal.Desktop")
+    portal.bus.claim_left("org.freedesktop.impl.portal.PermissionStore")
+    portal.settings(APP, "NONE", "0")
+    until(lambda: OsAnswer.DENIED in answers, "the store's own word")
+    assert answers == [OsAnswer.DENIED]
+    reader.forget()
+    assert reader.next() and reader.next() and troubles == []
+
+
+def test_a_portal_without_positions_says_so(portal, bench, monkeypatch):
+    monkeypatch.setattr("kalos_connect_sdk.sources.portal.FIRST_S", 0.5)
+    source = bench.keep(open_source("portal:?accuracy=city"))  # there is nothing but a receiver
+    told, _ = Told(source), Reader(source)
+    assert "check that GeoClue has a receiver or a network" in told.until("says no position")
 
 
 def test_a_lockdown_and_a_switch_are_told(portal, desktop):
