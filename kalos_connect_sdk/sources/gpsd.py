@@ -6,7 +6,9 @@ readable and can be forged. Anything but a gpsd at the other end is refused at o
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
 from collections.abc import Iterator
 from typing import Any, Final
@@ -83,16 +85,16 @@ def open_gpsd(rest: str, *, speed: float | None = None) -> GpsdSource:
 
 
 def _reports(link: Link, wake: Wake) -> Iterator[dict[str, Any]]:
-    """The first reports, until gpsd has been silent or talkative for too long."""
+    """The first reports, until something else was said or too much of it. Raises ``OSError`` for silence."""
     lines, deadline_s, left = Lines(), time.monotonic() + _ANSWER_S, _BEFORE_MAX
     while left > 0:
         if not ready((link, wake), max(0.0, deadline_s - time.monotonic())):
-            return
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
         if wake.is_set():
             raise Unwanted
         data = link.read()
         if data is None:
-            return
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         left -= len(data)
         for line in lines.feed(data):
             report = report_of(line)

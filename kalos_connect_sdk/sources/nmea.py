@@ -26,6 +26,7 @@ _SENTENCE: Final = re.compile(
     rb"\$([A-OQ-Z][A-Z0-9]([A-Z]{3})(?:,[\x20-\x23\x25-\x29\x2b-\x7e]{0,%d})?)\*([0-9A-Fa-f]{2})" % _MAX_BODY
 )
 _LONGEST: Final = _MAX_BODY + 16
+_PLACING: Final = ("RMC", "GGA", "GNS", "GLL")
 
 
 class Sentence(NamedTuple):
@@ -73,10 +74,10 @@ class NmeaSource(Recording):
     Receivers whose GPS week counter rolled over date everything 1024 weeks too early: dates before
     ``not_before`` (2000-01-01) are moved on by as many times 1024 weeks as it takes. Give a later date where the
     receiver is known to be older than that. A recording that never gives a date raises :class:`SourceError`:
-    when its positions were is unknown. A log without a fix, or of another protocol, is empty.
+    when its positions were is unknown. So does a file of something else. A log without a fix is empty.
     """
 
-    _marks: ClassVar[tuple[bytes, ...]] = (b"RMC,", b"GGA,", b"GNS,", b"GLL,")
+    _marks: ClassVar[tuple[bytes, ...]] = tuple(f"{kind},".encode() for kind in _PLACING)
 
     def __init__(
         self, path: str | os.PathLike[str], *, speed: float | None = None, not_before: date = EARLIEST
@@ -86,9 +87,10 @@ class NmeaSource(Recording):
 
     def _read(self, file: BinaryIO) -> Iterator[Position]:
         sentences, assembler = Sentences(), Assembler(self._not_before)
-        found = False
+        found = placed = False
         for chunk in chunks(file):
             for sentence in sentences.feed(chunk):
+                placed = placed or sentence.kind in _PLACING
                 position = assembler.add(sentence.kind, sentence.fields)
                 if position is not None:
                     found = True
@@ -100,3 +102,5 @@ class NmeaSource(Recording):
             yield position
         elif assembler.undated and not found:
             raise SourceError("the NMEA recording never says the date; record RMC or ZDA sentences, too")
+        elif not placed:
+            raise SourceError("the recording holds no NMEA: no RMC, GGA, GNS or GLL sentence with a right checksum")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..core.lifetime import RELEASE_EPOCH_S
 from ..errors import SourceUnavailable
@@ -28,6 +28,18 @@ _SERIAL: Final = "serial:DEVICE?baud=9600"
 _UNDATED: Final = 10
 
 
+class _Hints(NamedTuple):
+    """What to look at, depending on how it comes."""
+
+    silence: str
+    noise: str
+
+
+_FROM_TCP: Final = _Hints("is the receiver on?", "is NMEA spoken at this port? A gpsd is written gpsd://HOST")
+_FROM_UDP: Final = _Hints("does somebody send to this address and port?", "is it NMEA that is sent here?")
+_FROM_SERIAL: Final = _Hints("is the receiver on?", "is the baud rate right?")
+
+
 def _today() -> date:
     """No receiver is heard before this package was made. The clock is not asked: it may be wrong (R13)."""
     return datetime.fromtimestamp(RELEASE_EPOCH_S, UTC).date()
@@ -36,7 +48,8 @@ def _today() -> date:
 class NmeaReading:
     """The sentences of one connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, hints: _Hints = _FROM_SERIAL) -> None:
+        self._hints = hints
         self._sentences = Sentences()
         self._assembler = Assembler(now=_today())
         self._bytes = self._given = 0
@@ -63,8 +76,8 @@ class NmeaReading:
 
     def silence(self) -> str:
         if self._bytes and not self.heard:
-            return "something is heard, but no NMEA sentence: is the baud rate right?"
-        return "no sentence was heard for 10 s: is the receiver on?"
+            return f"something is heard, but no NMEA sentence: {self._hints.noise}"
+        return f"no sentence was heard for 10 s: {self._hints.silence}"
 
     def _give(self, position: Position | None) -> Iterator[Position]:
         if position is not None:
@@ -75,15 +88,16 @@ class NmeaReading:
 class NmeaStream(ByteSource):
     """Sentences from ``connect``, which makes a new :class:`Link` each time."""
 
-    def __init__(self, what: str, connect: Callable[[Wake], Link]) -> None:
+    def __init__(self, what: str, connect: Callable[[Wake], Link], hints: _Hints) -> None:
         self._make = connect
+        self._hints = hints
         super().__init__(what)
 
     def _connect(self, wake: Wake) -> Link:
         return self._make(wake)
 
     def _reading(self, link: Link) -> NmeaReading:
-        return NmeaReading()
+        return NmeaReading(self._hints)
 
 
 def open_tcp(rest: str, *, speed: float | None = None) -> NmeaStream:
@@ -100,7 +114,7 @@ def open_tcp(rest: str, *, speed: float | None = None) -> NmeaStream:
             problem = unreachable("the NMEA server", error, "does it listen there, and does no firewall forbid it?")
         raise problem
 
-    return NmeaStream("the NMEA server", connect)
+    return NmeaStream("the NMEA server", connect, _FROM_TCP)
 
 
 def open_udp(rest: str, *, speed: float | None = None) -> NmeaStream:
@@ -115,7 +129,7 @@ def open_udp(rest: str, *, speed: float | None = None) -> NmeaStream:
             problem = unreachable("the UDP port", error, "give an address of this machine and a port that is free")
         raise problem
 
-    return NmeaStream("the UDP port", connect)
+    return NmeaStream("the UDP port", connect, _FROM_UDP)
 
 
 def open_serial(rest: str, *, speed: float | None = None) -> NmeaStream:
@@ -135,4 +149,4 @@ def open_serial(rest: str, *, speed: float | None = None) -> NmeaStream:
     baud = int(said) if said.isascii() and said.isdecimal() and len(said) < 9 else 0
     if not baud or baud not in rates:
         raise SourceUnavailable("baud must be one that a port can have: 4800, 9600, 38400, 115200 and the like")
-    return NmeaStream("the serial device", lambda wake: serial(device, baud))
+    return NmeaStream("the serial device", lambda wake: serial(device, baud), _FROM_SERIAL)

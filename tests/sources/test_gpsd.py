@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from receivers import START, Bench, Gpsd, Reader, TcpServer, Ticker, Told, bench, epoch, gpsd_path, number_of, until
 
 from kalos_connect_sdk import Position, SourceUnavailable
-from kalos_connect_sdk.sources import open_source
+from kalos_connect_sdk.sources import gpsd, open_source
 from kalos_connect_sdk.sources.gpsd_reports import GpsdReading, Lines, position_of
 
 __all__ = ["bench"]
@@ -181,6 +181,20 @@ def test_something_else_at_the_port_is_refused(bench: Bench, greeting: bytes) ->
     thread.start()
     with pytest.raises(SourceUnavailable, match=r"something else than a gpsd|connection reset") as caught:
         open_source(f"gpsd://127.0.0.1:{server.getsockname()[1]}")
+    assert caught.value.__context__ is None
+    thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("query", "greeting"), [("", b""), ("?device=/dev/a", b'{"class":"VERSION","proto_major":3}\n')]
+)
+def test_somebody_who_says_nothing_is_not_taken_for_something_else(bench: Bench, monkeypatch, query, greeting) -> None:
+    monkeypatch.setattr(gpsd, "_ANSWER_S", 0.3)
+    server = bench.keep(socket.create_server(("127.0.0.1", 0)))
+    thread = threading.Thread(target=lambda: bench.keep(server.accept()[0]).sendall(greeting), daemon=True)
+    thread.start()
+    with pytest.raises(SourceUnavailable, match=r"gpsd cannot be reached: no answer in time; is it running") as caught:
+        open_source(f"gpsd://127.0.0.1:{server.getsockname()[1]}{query}")
     assert caught.value.__context__ is None
     thread.join(10)
 

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from receivers import Bench, Reader, TcpServer, Ticker, Told, Tty, bench, epoch, number_of, sentence, until
+from receivers import Bench, Reader, TcpServer, Ticker, Told, Tty, bench, epoch, free_port, number_of, sentence, until
 
 from kalos_connect_sdk import Position, SourceUnavailable
 from kalos_connect_sdk.sources import links, live, open_source
@@ -138,6 +138,23 @@ def test_silence_and_noise_are_told_and_what_to_look_at(bench: Bench, monkeypatc
     port.send(epoch(0))
     assert told.next() is None
     assert number_of(reader.next()) == 0
+
+
+def test_what_to_look_at_depends_on_how_it_comes(bench: Bench, monkeypatch) -> None:
+    monkeypatch.setattr(live, "_SILENCE_S", 0.3)
+    server = bench.keep(TcpServer())
+    over_tcp = bench.keep(open_source(f"nmea+tcp://127.0.0.1:{server.port}"))
+    told, _ = Told(over_tcp), Reader(over_tcp)
+    server.wait_for(1)
+    server.send(b'{"class":"VERSION","proto_major":3}\r\n')
+    assert "is NMEA spoken at this port? A gpsd is written gpsd://HOST" in told.next()
+    port = free_port(socket.SOCK_DGRAM)
+    over_udp = bench.keep(open_source(f"nmea+udp://127.0.0.1:{port}"))
+    told, _ = Told(over_udp), Reader(over_udp)
+    assert "does somebody send to this address and port?" in told.next()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"garbage", ("127.0.0.1", port))
+    assert "is it NMEA that is sent here?" in told.next()
 
 
 def test_trouble_is_told_to_who_comes_late_and_not_to_who_left(bench: Bench, monkeypatch) -> None:

@@ -83,7 +83,18 @@ def test_every_talker_is_heard(read, talker):
 
 
 def test_proprietary_sentences_are_not(read):
-    assert read(sentence(f"PXRMC,090000.00,A,{LAT_LON},1.0,1.0,150127,,,A"), sentence("PUBX,00,090000.00")) == []
+    proprietary = sentence(f"PXRMC,090000.00,A,{LAT_LON},1.0,1.0,150127,,,A") + sentence("PUBX,00,090000.00")
+    assert read(proprietary, gga(quality="0")) == []
+
+
+@pytest.mark.parametrize(
+    "file", [b"", b"root:x:0:0\n", sentence("GPVTG,91.5,T,,M,,N,36.0,K,A"), gga().replace(b"*", b"*F")]
+)
+def test_a_file_of_something_else_is_refused(tmp_path, file):
+    path = tmp_path / "notes.log"
+    path.write_bytes(file)
+    with pytest.raises(SourceError, match="the recording holds no NMEA: no RMC, GGA, GNS or GLL sentence with a right"):
+        list(NmeaSource(path, speed=0))
 
 
 def test_vtg_fills_what_rmc_leaves_open(read):
@@ -93,7 +104,7 @@ def test_vtg_fills_what_rmc_leaves_open(read):
     for vtg, speed, course in ((km, 10.0, 91.5), (knots, 5.1444, None), (none, None, None)):
         (one,) = read(rmc(speed="", course=""), vtg)
         assert one.speed_mps == (pytest.approx(speed, abs=1e-4) if speed else None) and one.course_deg == course
-    assert read(km) == []
+    assert read(km, gga(quality="0")) == []
 
 
 @pytest.mark.parametrize(
