@@ -24,6 +24,7 @@ def run(args: argparse.Namespace) -> int:
     config = configured(args)
     with open_connect(args, config) as connect:
         checks = [_reached(check, config) if check["name"] == "service" else check for check in connect.doctor()]
+    checks.append(_sources())
     failed = {str(check["name"]) for check in checks if not check["ok"]}
     code = Exit.OK
     if "state" in failed or ("vault" in failed and config.vault != "memory"):  # memory is a choice, not a failure
@@ -43,6 +44,16 @@ def run(args: argparse.Namespace) -> int:
         if not check["ok"] and check.get("advice"):
             shown.line(f"{check['name']}: {check['advice']}")
     return code
+
+
+def _sources() -> dict[str, Any]:
+    """Which kinds of sources can be opened. An extra that nobody asked for is no failure."""
+    from ..sources import lacking
+
+    found = lacking()
+    said = [", ".join(name for name, problem in found.items() if problem is None)]
+    said += [f"{name}: {problem}" for name, problem in found.items() if problem is not None]
+    return {"name": "sources", "ok": True, "detail": "; ".join(said), "advice": ""}
 
 
 def _reached(check: dict[str, Any], config: Config) -> dict[str, Any]:

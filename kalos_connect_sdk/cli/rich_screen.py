@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.rule import Rule
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ..prompts.plain import printable
@@ -72,12 +72,16 @@ class RichScreen:
 
     @contextmanager
     def meter(self, label: str, total: int | None) -> Iterator[Meter]:
+        bar = BarColumn(
+            bar_width=32 if self.console.width > _WIDEST else 12, complete_style=_ACCENT, finished_style="green"
+        )
         with Progress(
             SpinnerColumn(style=_ACCENT),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=32, complete_style=_ACCENT, finished_style="green"),
+            *([bar] if total is not None else ()),
             TextColumn("{task.completed:>5.0f}"),
-            TextColumn("{task.fields[note]}", style="dim", markup=False),
+            # On a narrow terminal the note goes on in the next line: its end is what matters when something is wrong.
+            TextColumn("{task.fields[note]}", style="dim", markup=False, table_column=Column(overflow="fold")),
             console=self.console,
             transient=True,
         ) as progress:

@@ -139,10 +139,13 @@ def say(
 ) -> None:
     """One event, for people. ``ahead``: what comes next, for the live line."""
     if isinstance(event, Progress):
-        answer = f", answer {event.answer}" if event.answer else ""
-        sent = f"sent {event.sent}, waiting {event.queued}, {event.bytes_sent / 1024:.1f} KiB"
+        words = [f"sent {event.sent}", f"waiting {event.queued}", f"{event.bytes_sent / 1024:.1f} KiB"]
+        if pulse is not None:
+            words.insert(0, pulse.say())
+        if event.answer:  # a status, or in words why there is none
+            words.append(f"answer {event.answer}" if event.answer.isdecimal() else event.answer)
         coming = f"  {sentence(ahead, locale)}" if ahead is not None else ""
-        meter.update(event.accepted, f"{pulse.say() + ', ' if pulse is not None else ''}{sent}{answer}{coming}")
+        meter.update(event.accepted, ", ".join(words) + coming)
     elif isinstance(event, SourceLost):
         shown.line(f"  source: {event.detail}{'; trying again' if event.retrying else ''}", "bad")
     elif isinstance(event, SourceRestored):
@@ -175,6 +178,8 @@ def _conclude(told: _Told, stats: DriveStats, lost: Reason | None, trouble: str,
         shown.facts("Drive", [(name.replace("_", " "), f"{count:,}") for name, count in counts.items()])
         if lost is None and waiting:
             shown.line(f"{waiting} positions were not taken by the service yet: kalos-connect doctor says more", "bad")
+        if lost is None and not trouble and not stats.accepted and not stats.filtered:
+            shown.line("No position came from the source: did it have a fix?", "bad")
     if lost is not None:
         return exit_for_reason(lost) or Exit.REFUSED
     if trouble and not stats.accepted:

@@ -44,6 +44,7 @@ __all__ = [
     "PushedOsPermission",
     "PushedVehicle",
     "SpeedFallback",
+    "lacking",
     "open_source",
     "source_of",
 ]
@@ -72,6 +73,18 @@ _KINDS: Final = {
 _EXTRAS: Final = {"jeepney": "geoclue", "grpc": "kuksa", "kuksa": "kuksa"}
 """What brings a library that only some sources need."""
 _SUFFIXES: Final = {".gpx": "gpx", ".nmea": "nmea", ".nma": "nmea", ".log": "nmea"}
+
+
+def lacking() -> dict[str, str | None]:
+    """Every kind of source, and what to do before it can be opened here; None when it can be."""
+    found: dict[str, str | None] = {}
+    for name, kind in _KINDS.items():
+        found[name] = None
+        try:
+            _imported(kind.module, kind.opener)
+        except SourceUnavailable as error:
+            found[name] = str(error)
+    return found
 
 
 @quiet

@@ -235,10 +235,21 @@ def test_a_service_that_revokes_ends_the_stream_with_5(
 def test_doctor_names_what_is_usable(say: Callable[..., Said]) -> None:
     code, report, _ = say("doctor", "--json")
     assert (code, report["ok"]) == (0, True)
-    assert {"state", "vault", "clock", "service"} <= {check["name"] for check in report["checks"]}
+    rows = {check["name"]: check for check in report["checks"]}
+    assert {"state", "vault", "clock", "sources", "service"} <= set(rows)
+    assert rows["sources"]["detail"].startswith("gpx, nmea, gpsd, serial, nmea+tcp, nmea+udp")
     code, text, _ = say("doctor")
     assert code == 0
     assert "answers" in text
+
+
+def test_a_recording_that_gave_nothing_says_why(say: Callable[..., Said], tmp_path: Path) -> None:
+    (tmp_path / "notes.log").write_text("we drove to the sea\n")
+    code, text, _ = say("stream", "--from", str(tmp_path / "notes.log"), *ALLOW)
+    assert code == 2 and "source: the recording holds no NMEA" in text
+    (tmp_path / "garage.log").write_text("$GPGGA,090000.00,,,,,0,00,99.99,,M,,M,,*6F\n")
+    code, text, _ = say("stream", "--from", str(tmp_path / "garage.log"), *ALLOW)
+    assert code == 0 and "No position came from the source: did it have a fix?" in text
 
 
 def test_r11_withdrawing_is_one_command_and_the_service_knows(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -87,6 +88,22 @@ def test_a_plain_meter_speaks_at_most_every_five_seconds() -> None:
         meter.update(3)
         meter.update(4)
     assert stream.getvalue() == "  positions: 2 of 30; sent 1\n  positions: 4 of 30\n"
+
+
+@pytest.mark.parametrize("total", [None, 3600])
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_live_line_is_told_to_its_end_on_a_narrow_terminal(
+    width: int, total: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Tty()
+    note = "10.0/s, 4.0 m, sent 44123, waiting 3600, 12222.0 KiB, no answer from the service: refused"
+    with RichScreen(stream, width=width).meter("positions", total) as meter:
+        meter.update(440, note)
+    said = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
+    lines = re.split(r"[\r\n]+", said)
+    assert set(note.split()) | {"positions", "440"} <= set(said.split()) and "…" not in said
+    assert max(map(len, lines)) <= width
 
 
 def test_rich_is_for_terminals_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,6 +109,7 @@ def test_progress_moves_the_meter() -> None:
         pulse.beat(Position(60.0, 24.9, accuracy_m=4.25))
     now[0] = 2.0
     stream.say(Progress(5, 3, 0, 2, 2048, "202"), PlainScreen(out), meter, pulse)
+    stream.say(Progress(5, 3, 0, 2, 2048, "no answer from the service: refused"), PlainScreen(out), meter)
     now[0] = 60.0
     pulse.beat(Position(60.0, 24.9, accuracy_m=12.3))
     assert pulse.say() == "0.0/s, 12 m", "the rate is that of the last seconds"
@@ -116,6 +117,7 @@ def test_progress_moves_the_meter() -> None:
     assert meter.updates == [
         (0, "0.0/s, sent 0, waiting 0, 0.0 KiB"),
         (5, "2.5/s, 4.2 m, sent 3, waiting 2, 2.0 KiB, answer 202"),
+        (5, "sent 3, waiting 2, 2.0 KiB, no answer from the service: refused"),
     ]
 
 

@@ -332,7 +332,10 @@ _WITHOUT = """
 import sys
 sys.modules[sys.argv[2]] = None
 from kalos_connect_sdk import SourceUnavailable
-from kalos_connect_sdk.sources import open_source
+from kalos_connect_sdk.sources import lacking, open_source
+found = lacking()
+assert found["gpx"] is None and found["serial"] is None, found
+print(found[sys.argv[1].partition(":")[0]])
 try:
     open_source(sys.argv[1])
 except SourceUnavailable as error:
@@ -352,4 +355,5 @@ def test_what_needs_an_extra_says_which(url: str, absent: str, extra: str) -> No
         text=True,
         timeout=60,
     )
-    assert done.stdout.strip() == f"this needs an extra: pip install 'kalos-connect-sdk[{extra}]' None", done.stderr
+    advice = f"this needs an extra: pip install 'kalos-connect-sdk[{extra}]'"
+    assert done.stdout.splitlines() == [advice, f"{advice} None"], done.stderr
