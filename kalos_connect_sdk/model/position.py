@@ -171,7 +171,7 @@ class Position:
         from ..core.datum import convert
 
         latitude, longitude = convert(self.latitude, self.longitude, self.datum, datum)
-        return Position(
+        there = Position(
             latitude,
             longitude,
             accuracy_m=self.accuracy_m,
@@ -181,3 +181,5 @@ class Position:
             time=self.time,
             datum=datum,
         )
+        object.__setattr__(there, "time_implied", self.time_implied)
+        return there

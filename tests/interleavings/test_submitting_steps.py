@@ -75,14 +75,15 @@ def test_r16_in_the_mainland_a_position_is_told_no_unless_the_border_is_open(pro
     assert program.submitter.submit(Position(*SHANGHAI, time=datetime.now(UTC))).accepted
 
 
+@pytest.mark.parametrize("datum", Datum)
 @pytest.mark.parametrize(
     ("simulated", "implied", "taken"),
     [(True, True, "the clock's"), (True, False, "its own"), (False, True, "its own"), (False, False, "its own")],
 )
-def test_r13_only_a_time_nobody_gave_is_the_simulated_clocks(program, simulated, implied, taken):
+def test_r13_only_a_time_nobody_gave_is_the_simulated_clocks(program, simulated, implied, taken, datum):
     clock = FakeClock(datetime.now(UTC) - timedelta(seconds=20))  # behind, and not so far that now is the future
     clock.simulated = simulated
-    position = Position(*HELSINKI) if implied else here()
+    position = (Position(*HELSINKI) if implied else here()).to(datum)
     assert submitter(program, clock).submit(position).accepted
     assert position.time is not None
     expected = clock.read().wall_s if taken == "the clock's" else position.time.timestamp()
