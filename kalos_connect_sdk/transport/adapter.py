@@ -105,12 +105,11 @@ class _Guarded:
         voyage.board(self.line)
         self._wire = []
         try:
-            super().request(method, url, body, headers, **options)  # type: ignore[misc]
+            super().request(method, voyage.target, body, headers, **options)  # type: ignore[misc]
             wire = memoryview(b"".join(self._wire))
         finally:
             self._wire = None
-        if body is not None:
-            voyage.loading()
+        voyage.loading()
         for start in range(0, len(wire), PIECE_BYTES):
             self.sock.sendall(wire[start : start + PIECE_BYTES])  # the guarded socket checks each piece
         self.used_at = time.monotonic()
@@ -179,6 +178,11 @@ class DoorAdapter(HTTPAdapter):
                 self._pools = {}  # never more than urllib3 keeps, which closes its oldest
             pool = self._pools[key] = super().get_connection_with_tls_context(request, verify, proxies, cert)
         return pool
+
+    def request_url(self, request: PreparedRequest, proxies: Any) -> str:
+        # R10: urllib3 logs the target it is given, and a provider may want a place in it: the connection knows the real one
+        current_voyage().target = request.path_url
+        return "/"
 
     def close(self) -> None:
         pools, self._pools = self._pools, {}

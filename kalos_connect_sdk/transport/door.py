@@ -1,6 +1,6 @@
 """The one door: every byte this SDK sends over the network leaves here (R2).
 
-- A body that carries a position needs a position :class:`Clearance` and a flight that can be aborted; a place
+- A request that carries a position needs a position :class:`Clearance` and a flight that can be aborted; a place
   a person typed needs a clearance of the other kind, and neither passes as the other (R2, R19).
 - Plain http goes to literal loopback addresses only, and never through a proxy.
 - Headers come from an allow-list; no cookie, redirect, ``.netrc`` or environment variable is ever obeyed (R10).
@@ -59,8 +59,8 @@ class Door:
 
     ``timeout_s``: total seconds of an exchange unless it says otherwise. ``ca_bundle``: path of a PEM file
     that replaces the stock bundle. ``proxy``: URL of an HTTP proxy for https services; with one, host names
-    of services are resolved by the proxy. ``on_date``: told the time of every TLS-verified answer, in seconds
-    since 1970 (R13).
+    of services are resolved by the proxy. ``on_date``: told the time of the TLS-verified answers of peers whose date is
+    believed, in seconds since 1970 (R13).
     """
 
     def __init__(
@@ -115,12 +115,14 @@ class Door:
         carries: Carries = "nothing",
         gzip: bool = False,
         answer_max_bytes: int = _ANSWER_MAX_BYTES,
+        tells_time: bool = True,
     ) -> Answer:
         """One request and its whole answer, whatever its status; redirects are answers like any other.
 
         ``deadline_s``: total seconds from now, by default the door's ``timeout_s``. ``gzip``: compress the
-        body. ``carries``: what the body reveals; a position needs ``clearance`` and ``flight``. With a flight
-        call :meth:`resolve` first: an exchange in flight looks no name up.
+        body. ``carries``: what the request reveals; a position needs ``clearance`` and ``flight``. With a flight
+        call :meth:`resolve` first: an exchange in flight looks no name up. ``tells_time``: the peer is one whose
+        date is believed (R13).
 
         Raises ``TypeError`` without the right clearance, ``ValueError`` for a header that is not allowed,
         :class:`Aborted` when the flight was cut, :class:`ServiceUnreachable` with one word for any other
@@ -139,7 +141,7 @@ class Door:
         cause = "failed"
         try:
             adapter = self._adapter(target.tls)
-            with Voyage(self._names, deadline_s or self._timeout_s, flight) as voyage:
+            with Voyage(self._names, deadline_s or self._timeout_s, flight, laden=carries == "position") as voyage:
                 answer = self._converse(adapter, voyage, method, url, sent, body, answer_max_bytes)
         except Exception as error:
             cause = cause_of(error)
@@ -147,7 +149,7 @@ class Door:
             if flight is not None:
                 flight.land()
         if answer is not None:
-            if answer.date_s is not None and self._on_date is not None:
+            if tells_time and answer.date_s is not None and self._on_date is not None:
                 self._on_date(answer.date_s)  # R13
             return answer
         if flight is not None and flight.aborted:
@@ -250,7 +252,7 @@ def _require(carries: str, clearance: Clearance | None, flight: Flight | None) -
     elif carries == "place":
         require_place(clearance)  # R2, R19
     elif carries != "nothing" or clearance is not None:
-        raise TypeError("say what the body carries: nothing, position or place")
+        raise TypeError("say what the request carries: nothing, position or place")
 
 
 def _all_headers(headers: Mapping[str, str], body: bytes | None, gzip: bool) -> dict[str, str]:

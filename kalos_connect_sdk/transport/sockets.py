@@ -32,14 +32,20 @@ _here = threading.local()
 
 
 class Voyage:
-    """What one exchange is bound to: a total deadline, a flight or none, the names it may connect to."""
+    """What one exchange is bound to: a total deadline, a flight or none, the names it may connect to.
 
-    __slots__ = ("ends_at", "flight", "names")
+    ``laden``: it says where the device is, in its body or, where a provider wants it there, in its target.
+    ``target``: path and query as they go over the wire; only the guarded connection reads it (R10).
+    """
 
-    def __init__(self, names: Names, timeout_s: float, flight: Flight | None) -> None:
+    __slots__ = ("ends_at", "flight", "laden", "names", "target")
+
+    def __init__(self, names: Names, timeout_s: float, flight: Flight | None, *, laden: bool = False) -> None:
         self.names = names
         self.ends_at = time.monotonic() + timeout_s
         self.flight = flight
+        self.laden = laden
+        self.target = "/"
 
     def __enter__(self) -> Voyage:
         _here.voyage = self
@@ -67,8 +73,8 @@ class Voyage:
             self.flight.board(line)
 
     def loading(self) -> None:
-        """The body is about to be written."""
-        if self.flight is not None:
+        """The request is about to be written, head and body together."""
+        if self.flight is not None and self.laden:
             self.flight.check()
             self.flight.wrote = True
 
