@@ -59,13 +59,14 @@ if TYPE_CHECKING:
         RequestStatus,
         RightsRequest,
     )
-    from .model.route import Manoeuvre, Route
+    from .model.route import Manoeuvre, Route, RouteQuestion
     from .model.timing import ClockReading
     from .model.vehicle import Gear, Ignition, Motion, OsAnswer, VehicleState
     from .ports import (
         AssertedParked,
         Clock,
         LocationSource,
+        NavigationProvider,
         OsPermission,
         Prompter,
         PromptRequest,
@@ -101,12 +102,12 @@ _HOMES = {
     "model.rights": (
         "DeletionReason", "HourOfUse", "MarkedBy", "PrivacyReport", "RequestKind", "RequestStatus", "RightsRequest",
     ),
-    "model.route": ("Manoeuvre", "Route"),
+    "model.route": ("Manoeuvre", "Route", "RouteQuestion"),
     "model.timing": ("ClockReading",),
     "model.vehicle": ("Gear", "Ignition", "Motion", "OsAnswer", "VehicleState"),
     "ports": (
-        "AssertedParked", "Clock", "LocationSource", "OsPermission", "PromptRequest", "Prompter", "Vault",
-        "VehicleSignals",
+        "AssertedParked", "Clock", "LocationSource", "NavigationProvider", "OsPermission", "PromptRequest", "Prompter",
+        "Vault", "VehicleSignals",
     ),
     "protocol.driving": ("Drive",),
 }  # fmt: skip
@@ -145,6 +146,7 @@ __all__ = [
     "Manoeuvre",
     "MarkedBy",
     "Motion",
+    "NavigationProvider",
     "NoPosition",
     "Notice",
     "NoticeText",
@@ -170,6 +172,7 @@ __all__ = [
     "Rerouted",
     "RightsRequest",
     "Route",
+    "RouteQuestion",
     "ServiceRefused",
     "ServiceUnreachable",
     "SourceError",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from .core.record import Receipt
-    from .ports import Clock, LocationSource, OsPermission, Prompter, Vault, VehicleSignals
+    from .ports import Clock, LocationSource, NavigationProvider, OsPermission, Prompter, Vault, VehicleSignals
     from .privacy import Privacy
     from .protocol.driving import Drive
     from .protocol.submitting import Submitter
@@ -48,6 +48,7 @@ class Connect(OneProcess):
     motion is unknown and a driver-facing prompt is deferred, so apps outside a car pass ``AssertedParked(reason)``.
     ``os_permission``: the operating system's own answer, a gate of its own. ``vault``, ``clock``: replaced in tests.
     ``profile``: one driver's state is not another's (R18). ``simulated``: receipts say that no person answered.
+    ``navigation``: who finds routes, from ``kalos_connect_sdk.navigation`` or of your own; by default the service.
 
     Cheap to build: nothing is opened before it is needed.
     """
@@ -65,6 +66,7 @@ class Connect(OneProcess):
         clock: Clock | None = None,
         profile: str | None = None,
         simulated: bool = False,
+        navigation: NavigationProvider | None = None,
     ) -> None:
         super().__init__()
         self.config = config if config is not None else Config()
@@ -82,6 +84,7 @@ class Connect(OneProcess):
             driving=self._driving,
             consent_lost=self._consent_lost,
             simulated=simulated,
+            navigation=navigation,
         )
         self._opening = threading.RLock()
         self._engine: Engine | None = None
@@ -266,21 +269,17 @@ class Connect(OneProcess):
         With a typed ``origin`` no permission is needed (R19). Without, it starts at the latest position of this
         process: at most 30 s old, else :class:`NoPosition`; needs a precise grant, else :class:`ConsentRequired`.
         """
-        from .protocol.routing import ask_route
+        from .protocol.routing import ask_route, clearance_from_here
 
         engine = self._opened()
         wanted = locale or self.config.locale or "en"
         if origin is not None:
             return ask_route(engine, clear_place(), origin, to, wanted)
-        decision = engine.view.decide(Purpose.NAVIGATION)
-        if decision.clearance is None:
-            raise ConsentRequired(decision.reason)
-        if decision.precision is not Precision.PRECISE:
-            raise ConsentRequired(Reason.PRECISION)
+        clearance = clearance_from_here(engine)
         here = self._submitter.latest() if self._submitter is not None else None
         if here is None:
             raise NoPosition("no position at most 30 s old; submit one first, or pass origin=Place(...)")
-        return ask_route(engine, decision.clearance, Place(here.latitude, here.longitude), to, wanted)
+        return ask_route(engine, clearance, Place(here.latitude, here.longitude), to, wanted)
 
     # -- evidence --------------------------------------------------------------------------------
 

@@ -1,16 +1,17 @@
 """Everything outside the rules, as Protocols: who asks, where positions come from, what the car says,
-where keys live, what time it is."""
+who finds a way, where keys live, what time it is."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from .model.consent import Duration, Precision, PromptAnswer, Purpose
 from .model.notice import Notice, NoticeText
-from .model.position import Position
+from .model.position import Place, Position
+from .model.route import Route, RouteQuestion
 from .model.timing import ClockReading
 from .model.vehicle import OsAnswer, VehicleState
 
@@ -18,6 +19,7 @@ __all__ = [
     "AssertedParked",
     "Clock",
     "LocationSource",
+    "NavigationProvider",
     "OsPermission",
     "PromptRequest",
     "Prompter",
@@ -80,6 +82,32 @@ class Recovering(Protocol):
 
     def watch(self, callback: Callable[[str | None], None]) -> Callable[[], None]:
         """Call ``callback`` with why nothing comes any more, and with None once it does; returns an unsubscribe."""
+
+
+@runtime_checkable
+class NavigationProvider(Protocol):
+    """Finds a way, by describing one HTTP request and reading its answer: it opens no connection, so that every byte
+    leaves through the one door (R2). Called on SDK threads, several at a time.
+
+    ``recipient``: who runs it, as the notice's ``recipients`` name them (R14). ``url``: its base; the question goes to
+    the same origin. ``region``: ISO 3166 code of the country it stands in, None when that is not known (R16).
+    """
+
+    @property
+    def recipient(self) -> str: ...
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def region(self) -> str | None: ...
+
+    def question(self, origin: Place, to: Place, locale: str) -> RouteQuestion:
+        """What to send. Places may be in any datum: ``place.to(...)`` converts."""
+
+    def answer(self, status: int, headers: Mapping[str, str], body: bytes, locale: str) -> Route:
+        """The way, in WGS-84, in ``locale`` or the nearest language there is. Raises :class:`TransportError`; any other
+        exception counts as an answer that cannot be read. ``headers`` are in lower case."""
 
 
 @runtime_checkable

@@ -111,7 +111,7 @@ def parameters(call) -> list[str]:
         (
             sdk.Connect,
             "app_id *config=None *prompter=None *notice=None *vehicle=None *os_permission=None *vault=None *clock=None "
-            "*profile=None *simulated=False",
+            "*profile=None *simulated=False *navigation=None",
         ),
         (sdk.Connect.permission, "self purpose=Purpose.NAVIGATION"),
         (

@@ -31,6 +31,7 @@ class Reason(Enum):
     PROFILE_MISMATCH = "profile-mismatch"
     GUARDIAN_REQUIRED = "guardian-required"
     CROSS_BORDER = "cross-border"
+    RECIPIENT_NOT_NAMED = "recipient-not-named"
     BUSY = "busy"
     NO_PROMPTER = "no-prompter"
     PROMPT_FAILED = "prompt-failed"

@@ -1,10 +1,11 @@
-"""A route and its guidance."""
+"""A route and its guidance, and the question for one."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Manoeuvre", "Route"]
+__all__ = ["Manoeuvre", "Route", "RouteQuestion"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -34,3 +35,17 @@ class Route:
 
     def __repr__(self) -> str:
         return f"<Route {len(self.manoeuvres)} manoeuvres>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RouteQuestion:
+    """One HTTP request that asks a provider for a way. ``url`` has the provider's own origin; ``headers`` are those of
+    ``Accept`` and ``Content-Type``, of our own service ``Authorization`` too."""
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        return f"<RouteQuestion {self.method}>"

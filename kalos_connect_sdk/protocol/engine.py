@@ -18,7 +18,7 @@ from ..model.consent import Purpose
 from ..model.decision import Reason
 from ..model.notice import Notice
 from ..model.reports import WithdrawalReport
-from ..ports import Clock, OsPermission, Prompter, Vault, VehicleSignals
+from ..ports import Clock, NavigationProvider, OsPermission, Prompter, Vault, VehicleSignals
 from ..storage.directory import StateDirectory
 from ..storage.forks import undivided
 from .identity import Identity
@@ -63,6 +63,14 @@ class Parts:
     consent_lost: Callable[[Reason], None]
     """Tells running drives; called on an SDK thread."""
     simulated: bool = False
+    navigation: NavigationProvider | None = None
+    """Who finds a way; None: the service."""
+
+    def __post_init__(self) -> None:
+        if self.navigation is not None:
+            from ..navigation.address import checked
+
+            checked(self.navigation.url, self.navigation.recipient, self.navigation.region)
 
 
 class Engine:

@@ -39,8 +39,18 @@ class Link:
     def client(self, url: str) -> ServiceClient:
         """The client of a service; positions, places and notices all leave through the same door (R2)."""
         with undivided("loading the way to the service"):
-            from ..transport.adapter import DoorAdapter  # noqa: F401 - the door would load it when it is first used
             from ..transport.client import ServiceClient
+
+        door = self.door()
+        with self._opening:
+            if url not in self._clients:
+                self._clients[url] = ServiceClient(door, url)
+            return self._clients[url]
+
+    def door(self) -> Door:
+        """The one door (R2)."""
+        with undivided("loading the way to the service"):
+            from ..transport.adapter import DoorAdapter  # noqa: F401 - the door would load it when it is first used
             from ..transport.door import Door
 
         with self._opening:
@@ -51,9 +61,7 @@ class Link:
                     proxy=self._config.proxy,
                     on_date=self._on_date,
                 )
-            if url not in self._clients:
-                self._clients[url] = ServiceClient(self._door, url)
-            return self._clients[url]
+            return self._door
 
     def flights(self) -> Flights:
         """The flights that carry a position."""

@@ -1,68 +1,99 @@
-"""Asking for a route: a typed origin passes as a place, the device's own position as a position (R2, R19)."""
+"""Asking for a route: a typed origin passes as a place, the device's own position as a position (R2, R19).
+
+One order for every provider: the barrier, a flight that can be cut, consent read again, the bytes, the answer. A third
+party hears the two places and nothing else; what it answers never touches the grant.
+"""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from ..core.borders import in_mainland_china
 from ..core.gate import Clearance
-from ..core.wire import MalformedDocument, consent_member, route_from_geojson, route_request
-from ..errors import ConsentRequired, ServiceRefused, ServiceUnreachable, TransportError
+from ..core.recipients import forbidden
+from ..core.wire import consent_member
+from ..errors import (
+    ConfigError,
+    ConsentRequired,
+    KalosConnectError,
+    ServiceRefused,
+    ServiceUnreachable,
+    TransportError,
+)
 from ..model.consent import Precision, Purpose
 from ..model.decision import Reason
 from ..model.position import Datum, Place
-from ..model.route import Route
+from ..model.route import Route, RouteQuestion
+from ..navigation.address import checked
+from ..navigation.answers import ANSWER_MAX_BYTES
+from ..navigation.service import ConnectService
+from ..ports import NavigationProvider
 from ..storage.cuts import note_cut
+from ..transport.answer import Answer
+from ..transport.flight import Flight
 from .engine import Engine
+from .snapshot import Snapshot
 
-__all__ = ["ask_route"]
+__all__ = ["ask_route", "clearance_from_here"]
+
+_NAVIGATION = Purpose.NAVIGATION
+
+
+def clearance_from_here(engine: Engine) -> Clearance:
+    """The clearance for a route from the device's position. Raises :class:`ConsentRequired`; needs a precise grant."""
+    decision = engine.view.decide(_NAVIGATION)
+    if decision.clearance is None:
+        raise ConsentRequired(decision.reason)
+    if decision.precision is not Precision.PRECISE:
+        raise ConsentRequired(Reason.PRECISION)  # R15
+    return decision.clearance
 
 
 def ask_route(engine: Engine, clearance: Clearance, origin: Place, to: Place, locale: str) -> Route:
-    """The service's route. Raises :class:`ConsentRequired` and :class:`TransportError`; the service keeps nothing."""
-    url = engine.parts.config.service_url
-    if not url:
+    """The provider's route, by default the service's. Raises :class:`ConsentRequired` and :class:`TransportError`."""
+    if engine.parts.navigation is None and not engine.parts.config.service_url:
         raise ServiceUnreachable("no service is configured; set service_url")
-    origin, to = origin.to(Datum.WGS84), to.to(Datum.WGS84)
-    client = engine.link.client(url)
     if clearance.kind == "place":
-        return _route(client.route(clearance, route_request(origin, to, locale, None), None, None))
-    return engine.sender.worker.call(lambda: _from_here(engine, clearance.epoch, origin, to, locale, url))
+        provider = engine.parts.navigation or _our_service(engine)
+        return _heard(provider, _exchange(engine, provider, clearance, origin, to, locale, None), locale)
+    return engine.sender.worker.call(lambda: _from_here(engine, clearance.epoch, origin, to, locale))
 
 
-def _from_here(engine: Engine, epoch: int, origin: Place, to: Place, locale: str, url: str) -> Route:
-    """With the device's position. A 401 registers once again; another no closes the gate, as it does for positions."""
-    courier, standing = engine.courier.worker, engine.standing
+def _from_here(engine: Engine, epoch: int, origin: Place, to: Place, locale: str) -> Route:
+    """With the device's position. A 401 of our service registers once again; another no of it closes the gate, as it
+    does for positions."""
+    ours = engine.parts.navigation is None
     refused: str | None = None
     while True:
         token = ""
         failure: TransportError
         try:
-            token = courier.call(partial(standing.token, Purpose.NAVIGATION, epoch, refused=refused))
-            return _ask_once(engine, epoch, origin, to, locale, url, token)
+            if ours:
+                token = engine.courier.worker.call(partial(engine.standing.token, _NAVIGATION, epoch, refused=refused))
+            return _heard(*_ask_once(engine, epoch, origin, to, locale, token), locale)
         except _Stale:
             engine.view.snapshot()
             continue
         except TransportError as error:
             failure = error
-        problem = failure.problem if isinstance(failure, ServiceRefused) else {}
+        problem = failure.problem if ours and isinstance(failure, ServiceRefused) else {}
         if problem.get("status") == 401 and token and refused is None:
             refused = token
             continue
         if problem:
-            courier.call(partial(standing.obey, Purpose.NAVIGATION, epoch, problem))
+            engine.courier.worker.call(partial(engine.standing.obey, _NAVIGATION, epoch, problem))
         if not engine.view.still_open(epoch):
-            reason = engine.view.decide(Purpose.NAVIGATION).reason
+            reason = engine.view.decide(_NAVIGATION).reason
             raise ConsentRequired(reason if reason is not Reason.ALLOWED else Reason.WITHDRAWN)
         raise failure
 
 
-def _ask_once(engine: Engine, epoch: int, origin: Place, to: Place, locale: str, url: str, token: str) -> Route:
+def _ask_once(
+    engine: Engine, epoch: int, origin: Place, to: Place, locale: str, token: str
+) -> tuple[NavigationProvider, Answer]:
     """The same order as sending positions: lock, read consent, write, answer."""
-    client = engine.link.client(url)
-    client.resolve()
     state = engine.state
+    engine.link.door().resolve((engine.parts.navigation or _our_service(engine)).url)
     lease = state.barrier.shared(5.0, stop=lambda: not engine.view.still_open(epoch))
     if lease is None:
         raise ConsentRequired(Reason.WITHDRAWN if not engine.view.still_open(epoch) else Reason.BUSY)
@@ -73,18 +104,14 @@ def _ask_once(engine: Engine, epoch: int, origin: Place, to: Place, locale: str,
         snapshot = engine.state.snapshot
         if snapshot.version != engine.state.page.version:
             raise _Stale  # something changed since: let go of the lock and look again
-        decision = engine.view.decide(Purpose.NAVIGATION, snapshot=snapshot)
+        decision = engine.view.decide(_NAVIGATION, snapshot=snapshot)
         if decision.clearance is None or decision.clearance.epoch != epoch:
             raise ConsentRequired(decision.reason if decision.clearance is None else Reason.WITHDRAWN)
-        if in_mainland_china(origin.latitude, origin.longitude) and not engine.view.border_open(snapshot):
-            raise ConsentRequired(Reason.CROSS_BORDER)  # R16
-        terms = snapshot.records[Purpose.NAVIGATION].terms
-        sha = terms.notice_sha256 if terms else ""
-        member = consent_member(
-            snapshot.record_ids[Purpose.NAVIGATION], epoch, Purpose.NAVIGATION.value, Precision.PRECISE.value, sha
-        )
-        document = route_request(origin, to, locale, member)
-        return _route(client.route(decision.clearance, document, token, flight))
+        reason = _kept_from(engine, snapshot, origin)
+        if reason is not None:
+            raise ConsentRequired(reason)
+        provider = engine.parts.navigation or _our_service(engine, snapshot, epoch, token)
+        return provider, _exchange(engine, provider, decision.clearance, origin, to, locale, flight)
     finally:
         engine.link.landed(flight)
         lease.release()
@@ -94,12 +121,81 @@ class _Stale(Exception):
     """What is known of consent is older than the page."""
 
 
-def _route(document: dict[str, Any]) -> Route:
-    route: Route | None = None
+def _kept_from(engine: Engine, snapshot: Snapshot, origin: Place) -> Reason | None:
+    """Why the one who would be asked may not have this position."""
+    here = origin.to(Datum.WGS84)
+    inland = in_mainland_china(here.latitude, here.longitude)
+    chosen = engine.parts.navigation
+    if chosen is None:  # the grant itself names our service's origin
+        return Reason.CROSS_BORDER if inland and not engine.view.border_open(snapshot) else None  # R16
+    url, recipient, region = checked(chosen.url, chosen.recipient, chosen.region)
+    named = engine.parts.notices(_NAVIGATION).recipients
+    return forbidden(url=url, recipient=recipient, region=region, named=named, in_mainland_china=inland)
+
+
+def _our_service(
+    engine: Engine, snapshot: Snapshot | None = None, epoch: int = 0, token: str | None = None
+) -> ConnectService:
+    """The service, for one request; with a ``snapshot`` it is told under which consent."""
+    config = engine.parts.config
+    member = None
+    if snapshot is not None:
+        terms = snapshot.records[_NAVIGATION].terms
+        sha = terms.notice_sha256 if terms else ""
+        record_id = snapshot.record_ids[_NAVIGATION]
+        member = consent_member(record_id, epoch, _NAVIGATION.value, Precision.PRECISE.value, sha)
+    return ConnectService(config.service_url or "", region=config.service_region, consent=member, token=token)
+
+
+def _exchange(
+    engine: Engine,
+    provider: NavigationProvider,
+    clearance: Clearance,
+    origin: Place,
+    to: Place,
+    locale: str,
+    flight: Flight | None,
+) -> Answer:
+    """The provider's question through the one door (R2)."""
+    question = provider.question(origin, to, locale)
+    if not _is_its_own(question, provider.url):
+        raise ConfigError("a navigation provider's question must be a RouteQuestion: GET or POST, to its own origin")
+    return engine.link.door().exchange(
+        question.method,
+        question.url,
+        headers=question.headers,
+        body=question.body,
+        clearance=clearance,
+        carries="place" if clearance.kind == "place" else "position",
+        flight=flight,
+        answer_max_bytes=ANSWER_MAX_BYTES,
+        tells_time=isinstance(provider, ConnectService),  # R13: a third party sets no clock
+    )
+
+
+def _is_its_own(question: object, url: str) -> bool:
+    """R2: who was judged is who is asked. The door takes everything up to the third slash as the origin."""
+    origin = "/".join(url.split("/", 3)[:3])
+    return (
+        isinstance(question, RouteQuestion)
+        and question.method in ("GET", "POST")
+        and question.url.startswith(origin + "/")
+        and question.url.isascii()
+        and question.url.isprintable()
+        and " " not in question.url
+    )
+
+
+def _heard(provider: NavigationProvider, answer: Answer, locale: str) -> Route:
+    """The route in an answer. What a provider of the app's own cannot read may hold places, so its error ends here
+    (R10)."""
+    route: object = None
     try:
-        route = route_from_geojson(document)
-    except MalformedDocument:
-        pass
-    if route is None:
+        route = provider.answer(answer.status, answer.headers, answer.body, locale)
+    except KalosConnectError:
+        raise
+    except Exception:
+        route = None
+    if not isinstance(route, Route):
         raise ServiceUnreachable("no answer from the service: unreadable answer")
     return route

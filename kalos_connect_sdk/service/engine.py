@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ..model.position import Place
 from ..model.route import Manoeuvre, Route
-from .instructions import catalogue
+from ..navigation.instructions import catalogue
 
 __all__ = ["Engine", "EngineUnavailable", "NoRoute", "StraightLine"]
 

@@ -180,7 +180,7 @@ class DoorAdapter(HTTPAdapter):
         return pool
 
     def request_url(self, request: PreparedRequest, proxies: Any) -> str:
-        # R10: urllib3 logs the target it is given, and a provider may want a place in it: the connection knows the real one
+        # R10: urllib3 logs the target it is given, and a provider may want a place in it: only the connection hears it
         current_voyage().target = request.path_url
         return "/"
 

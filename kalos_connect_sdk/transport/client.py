@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 from urllib.parse import quote
 
-from ..core.wire import GEOJSON_TYPE, PROBLEM_BASE, MalformedDocument, problem_name, strict_json
+from ..core.wire import GEOJSON_TYPE, MalformedDocument, problem_from, strict_json
 from ..errors import ServiceRefused, ServiceUnreachable, TransportError
 from .answer import Answer
-from .door import Carries, Door
+from .door import Door
 
 if TYPE_CHECKING:
     from ..core.gate import Clearance
@@ -26,10 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["ConsentStatus", "Registration", "ServiceClient"]
 
 _JSON_TYPE: Final = "application/json"
-_ROUTE_MAX_BYTES: Final = 8 * 1024 * 1024
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 _KEY: Final = re.compile(r"[A-Za-z0-9._:-]{1,200}")
-_RETRY_AFTER: Final = re.compile(r"[A-Za-z0-9,: ]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,23 +124,6 @@ class ServiceClient:
             flight=flight,
         )
 
-    def route(
-        self, clearance: Clearance, document: Mapping[str, Any], token: str | None, flight: Flight | None
-    ) -> dict[str, Any]:
-        """The service's route document. From the device's position it needs a position clearance, a token and
-        a flight; from a typed place a clearance for places is enough (R2, R19)."""
-        answer = self._json(
-            "POST",
-            "/v1/routes",
-            document=document,
-            token=token,
-            clearance=clearance,
-            carries="place" if getattr(clearance, "kind", None) == "place" else "position",
-            flight=flight,
-            answer_max_bytes=_ROUTE_MAX_BYTES,
-        )
-        return _document(answer, max_bytes=_ROUTE_MAX_BYTES)
-
     def notice(self, locale: str | None = None, flight: Flight | None = None) -> dict[str, Any] | None:
         """The service's current notice; ``None`` when it has none, which changes nothing."""
         query = f"?locale={quote(locale, safe='')}" if locale else ""
@@ -158,10 +139,7 @@ class ServiceClient:
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
         also: int | None = None,
-        clearance: Clearance | None = None,
-        carries: Carries = "nothing",
         flight: Flight | None = None,
-        answer_max_bytes: int = 1024 * 1024,
     ) -> Answer:
         sent = {"Accept": _JSON_TYPE, **(headers or {})}
         body = None
@@ -175,13 +153,10 @@ class ServiceClient:
             self._base + path,
             headers=sent,
             body=body,
-            clearance=clearance,
-            carries=carries,
             flight=flight,
-            answer_max_bytes=answer_max_bytes,
         )
         if not answer.ok and answer.status != also:
-            raise ServiceRefused(_problem(answer))
+            raise ServiceRefused(problem_from(answer.status, answer.headers, answer.body))
         return answer
 
 
@@ -189,10 +164,10 @@ def _consent(record_id: str) -> str:
     return f"/v1/consents/{quote(record_id, safe='')}"
 
 
-def _document(answer: Answer, *, max_bytes: int = 1024 * 1024) -> dict[str, Any]:
+def _document(answer: Answer) -> dict[str, Any]:
     document = None
     try:
-        document = strict_json(answer.body, max_bytes=max_bytes, max_depth=16)
+        document = strict_json(answer.body, max_depth=16)
     except MalformedDocument:
         pass
     if not isinstance(document, dict):
@@ -206,20 +181,6 @@ def _whole(value: object) -> TypeGuard[int]:
 
 def _unreadable() -> TransportError:
     return ServiceUnreachable("no answer from the service: unreadable answer")
-
-
-def _problem(answer: Answer) -> dict[str, Any]:
-    """``type`` (our base and the problem's name), ``status`` as HTTP said it, ``retry_after`` as sent."""
-    name = None
-    try:
-        name = problem_name(strict_json(answer.body, max_bytes=64 * 1024, max_depth=8))
-    except MalformedDocument:
-        pass
-    problem: dict[str, Any] = {"type": PROBLEM_BASE + name if name else "about:blank", "status": answer.status}
-    retry_after = answer.headers.get("retry-after", "")
-    if _RETRY_AFTER.fullmatch(retry_after):
-        problem["retry_after"] = retry_after
-    return problem
 
 
 def _plain_header(answer: Answer, name: str) -> str | None:

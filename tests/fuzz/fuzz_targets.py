@@ -198,9 +198,6 @@ def read_answer(data: bytes) -> None:
         assert known.epoch >= 0 and (known.etag is None or can_be_shown(known.etag))
     dropped = attempt(lambda: client.withdraw("0" * 32, {}), documented, data)
     assert dropped is None or dropped >= 0
-    document = attempt(lambda: client.route(None, {}, None, None), documented, data)  # type: ignore[arg-type]
-    if document is not None:
-        _route_of(document, data)
     attempt(lambda: client.notice("en"), documented, data)
 
 

@@ -14,9 +14,10 @@ import pytest
 
 from kalos_connect_sdk.core.wire import route_from_geojson, route_to_geojson
 from kalos_connect_sdk.model.position import Place
+from kalos_connect_sdk.navigation.instructions import KINDS
+from kalos_connect_sdk.navigation.valhalla import _KINDS
 from kalos_connect_sdk.service.engine import EngineUnavailable, NoRoute, StraightLine
-from kalos_connect_sdk.service.instructions import KINDS
-from kalos_connect_sdk.service.valhalla import _KINDS, HELSINKI, EmbeddedValhalla, HttpValhalla
+from kalos_connect_sdk.service.valhalla import HELSINKI, EmbeddedValhalla, HttpValhalla
 
 valhalla = pytest.importorskip("valhalla")
 

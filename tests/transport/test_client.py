@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transport_peers import Peer, flight_of
 
-from kalos_connect_sdk.core.gate import Clearance, clear_place
+from kalos_connect_sdk.core.gate import Clearance
+from kalos_connect_sdk.core.wire import problem_from
 from kalos_connect_sdk.errors import ServiceRefused, ServiceUnreachable, TransportError
-from kalos_connect_sdk.transport.answer import Answer
-from kalos_connect_sdk.transport.client import ConsentStatus, ServiceClient, _problem
+from kalos_connect_sdk.transport.client import ConsentStatus, ServiceClient
 from kalos_connect_sdk.transport.door import Door
 
 BASE = "http://127.0.0.1:8787"
@@ -124,18 +124,6 @@ def test_an_odd_idempotency_key_is_refused(client: ServiceClient, clearance: Cle
         client.send_positions(clearance, b"{}", key=key, token="t", flight=flight_of()[0])
 
 
-def test_r2_a_route_says_what_it_carries(client: ServiceClient, clearance: Clearance) -> None:
-    with responses.RequestsMock() as mock:
-        mock.post(f"{BASE}/v1/routes", json={"type": "Feature"})
-        assert client.route(clear_place(), {}, None, None) == {"type": "Feature"}
-        assert client.route(clearance, {}, "t", flight_of()[0]) == {"type": "Feature"}
-    for wrong in (None, object()):
-        with pytest.raises(TypeError):
-            client.route(wrong, {}, None, flight_of()[0])  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="flight"):
-        client.route(clearance, {}, "t", None)
-
-
 def test_the_notice_and_its_absence(client: ServiceClient) -> None:
     with responses.RequestsMock() as mock:
         mock.get(f"{BASE}/v1/notice?locale=zh-CN", json={"version": "2"})
@@ -167,7 +155,7 @@ def test_r10_of_a_problem_only_name_and_status_are_kept(client: ServiceClient) -
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=200) | st.dictionaries(st.text(), st.text()).map(lambda d: json.dumps(d).encode()))
 def test_whatever_a_problem_holds_it_has_a_type_and_a_status(body: bytes) -> None:
-    problem = _problem(Answer(500, {"retry-after": body.decode("latin-1")}, body))
+    problem = problem_from(500, {"retry-after": body.decode("latin-1")}, body)
     assert problem["status"] == 500 and isinstance(problem["type"], str)
 
 

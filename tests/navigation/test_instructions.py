@@ -6,7 +6,7 @@ import string
 
 import pytest
 
-from kalos_connect_sdk.service.instructions import KINDS, catalogue, has
+from kalos_connect_sdk.navigation.instructions import KINDS, catalogue, has
 
 
 @pytest.mark.parametrize("locale", ["en", "zh-CN"])
