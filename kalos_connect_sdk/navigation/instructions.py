@@ -12,7 +12,7 @@ from typing import Final
 from . import words_ar, words_en, words_es, words_pt_br, words_zh_cn
 from .words import Catalogue
 
-__all__ = ["CATALOGUES", "KINDS", "catalogue", "chosen", "has"]
+__all__ = ["CATALOGUES", "KINDS", "catalogue", "chosen", "has", "language"]
 
 CATALOGUES: Final = tuple(each.WORDS for each in (words_en, words_zh_cn, words_es, words_pt_br, words_ar))
 KINDS: Final = frozenset(words_en.WORDS.plain)
@@ -21,26 +21,27 @@ KINDS: Final = frozenset(words_en.WORDS.plain)
 
 def catalogue(locale: str) -> Catalogue:
     """Our own words for a language tag, drafts included; English for a language we do not write."""
-    return _BY_LANGUAGE.get(_language(locale), words_en.WORDS)
+    return _BY_LANGUAGE.get(language(locale), words_en.WORDS)
 
 
 def has(locale: str) -> bool:
     """True when our own words in this language are reviewed."""
-    return _language(locale) in _BY_LANGUAGE and catalogue(locale).reviewed
+    return language(locale) in _BY_LANGUAGE and catalogue(locale).reviewed
 
 
 def chosen(locale: str, spoken: str) -> Catalogue | None:
     """The words for ``locale``; None for the engine's own, which speaks ``spoken`` (empty: it says nothing)."""
-    if not has(locale) and spoken and _language(spoken) == _language(locale):
+    if not has(locale) and spoken and language(spoken) == language(locale):
         return None
     return catalogue(locale)
 
 
-def _language(locale: str) -> str:
+def language(locale: str) -> str:
+    """The language of a tag, in lower case; traditional Chinese is one of its own."""
     parts = locale.replace("_", "-").lower().split("-")
     if parts[0] == "zh" and ("hant" in parts or {"tw", "hk", "mo"} & set(parts[1:])):
         return "zh-hant"  # another script: not ours to pretend
     return parts[0]
 
 
-_BY_LANGUAGE: Final[dict[str, Catalogue]] = {_language(words.locale): words for words in CATALOGUES}
+_BY_LANGUAGE: Final[dict[str, Catalogue]] = {language(words.locale): words for words in CATALOGUES}

@@ -13,7 +13,7 @@ from ..model.position import Datum, Place
 from ..model.route import Manoeuvre, Route, RouteQuestion
 from .address import checked
 from .answers import document, no_way, read, refused
-from .instructions import chosen, has
+from .instructions import chosen, has, language
 from .polyline import decoded
 from .words import Catalogue
 
@@ -62,6 +62,37 @@ _KINDS: Final = {
 }
 """Valhalla's manoeuvre types, by number; what is not here goes straight on."""
 
+_SPEAKS: Final = {
+    "bg": "bg-BG",
+    "ca": "ca-ES",
+    "cs": "cs-CZ",
+    "da": "da-DK",
+    "de": "de-DE",
+    "el": "el-GR",
+    "es": "es-ES",
+    "et": "et-EE",
+    "fi": "fi-FI",
+    "fr": "fr-FR",
+    "hi": "hi-IN",
+    "hu": "hu-HU",
+    "it": "it-IT",
+    "ja": "ja-JP",
+    "nb": "nb-NO",
+    "nl": "nl-NL",
+    "pl": "pl-PL",
+    "pt": "pt-PT",
+    "pt-br": "pt-BR",
+    "ro": "ro-RO",
+    "ru": "ru-RU",
+    "sk": "sk-SK",
+    "sl": "sl-SI",
+    "sv": "sv-SE",
+    "tr": "tr-TR",
+    "uk": "uk-UA",
+    "ar": "en-US",
+}
+"""By which tag it knows a language. Its Arabic is English with Arabic words in it, so that ours is used."""
+
 
 @dataclass(frozen=True, slots=True)
 class Valhalla:
@@ -102,8 +133,16 @@ def asked(origin: Place, to: Place, locale: str) -> dict[str, Any]:
         ],
         "costing": "auto",
         "units": "kilometers",
-        "language": "en-US" if has(locale) else locale.replace("_", "-"),
+        "language": _language(locale),
     }
+
+
+def _language(locale: str) -> str:
+    """The tag to ask for. A region that Valhalla does not know would be answered in English."""
+    if has(locale):
+        return "en-US"  # we say it ourselves
+    tag = locale.replace("_", "-")
+    return _SPEAKS.get(tag.lower()) or _SPEAKS.get(language(tag), tag)
 
 
 def heard(status: int, headers: Mapping[str, str], body: bytes, locale: str, attribution: str) -> Route:

@@ -1,4 +1,4 @@
-"""Instructions in the languages we write ourselves."""
+"""Instructions in the languages we write ourselves, and whose words are used where."""
 
 from __future__ import annotations
 
@@ -6,13 +6,29 @@ import string
 
 import pytest
 
-from kalos_connect_sdk.navigation.instructions import KINDS, catalogue, has
+from kalos_connect_sdk.navigation.instructions import CATALOGUES, KINDS, catalogue, chosen, has
+
+ENGLISH = catalogue("en")
+TAGS = ["en", "zh-CN", "es", "pt-BR", "ar"]
+LEFT_RIGHT = {
+    "en": ("left", "right"),
+    "zh-CN": ("左", "右"),
+    "es": ("izquierda", "derecha"),
+    "pt-BR": ("esquerda", "direita"),
+    "ar": ("يس", "يم"),
+}
 
 
-@pytest.mark.parametrize("locale", ["en", "zh-CN"])
+def test_the_languages_and_who_has_read_them():
+    assert [words.locale for words in CATALOGUES] == TAGS
+    assert {words.locale for words in CATALOGUES if words.reviewed} == {"en", "zh-CN"}
+
+
+@pytest.mark.parametrize("locale", TAGS)
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_kind_has_a_sentence_with_and_without_a_street(locale, kind):
     words = catalogue(locale)
+    assert words.locale == locale
     plain = words.say(kind, exit_number=2)
     onto = words.say(kind, streets=("Mannerheimintie", "E 12", "third"), exit_number=2)
     for sentence in (plain, onto):
@@ -21,13 +37,22 @@ def test_every_kind_has_a_sentence_with_and_without_a_street(locale, kind):
     assert (onto == plain) or "Mannerheimintie" in onto
 
 
-def test_both_languages_know_the_same_kinds_and_use_the_same_fields():
-    english, chinese = catalogue("en"), catalogue("zh")
-    assert english.plain.keys() == chinese.plain.keys()
-    assert english.onto.keys() == chinese.onto.keys() <= english.plain.keys()
-    for one, other in ((english.plain, chinese.plain), (english.onto, chinese.onto)):
+@pytest.mark.parametrize("words", CATALOGUES, ids=lambda words: words.locale)
+def test_every_language_knows_the_same_kinds_and_uses_the_same_fields(words):
+    assert words.plain.keys() == ENGLISH.plain.keys()
+    assert words.onto.keys() == ENGLISH.onto.keys() <= ENGLISH.plain.keys()
+    for one, other in ((words.plain, ENGLISH.plain), (words.onto, ENGLISH.onto)):
         for kind in one:
             assert _fields(one[kind]) == _fields(other[kind])
+
+
+@pytest.mark.parametrize("words", CATALOGUES, ids=lambda words: words.locale)
+def test_no_language_says_left_for_right_or_two_kinds_in_the_same_words(words):
+    left, right = LEFT_RIGHT[words.locale]
+    for sentences in (words.plain, words.onto):
+        assert len(set(sentences.values())) == len(sentences)
+        for kind, sentence in sentences.items():
+            assert (left in sentence, right in sentence) == ("left" in kind, "right" in kind), kind
 
 
 def _fields(pattern: str) -> set[str]:
@@ -37,8 +62,15 @@ def _fields(pattern: str) -> set[str]:
 def test_sentences_as_they_are_read_aloud():
     assert catalogue("en-GB").say("left", streets=("Unioninkatu",)) == "Turn left onto Unioninkatu."
     assert catalogue("zh_CN").say("left", streets=("Unioninkatu", "E 12")) == "左转，进入Unioninkatu／E 12。"
+    assert catalogue("es-MX").say("roundabout", exit_number=3) == "En la rotonda, tome la 3.ª salida."
+    assert catalogue("pt").say("roundabout", exit_number=3) == "Na rotatória, pegue a 3ª saída."
+    assert catalogue("ar-EG").say("roundabout", exit_number=3) == "عند الدوار، اسلك المخرج رقم 3."
     assert catalogue("en").say("roundabout") == "Enter the roundabout."
     assert catalogue("en").say("never heard of", streets=("X",)) == "Continue on X."
+
+
+def test_a_street_with_braces_is_a_street():
+    assert catalogue("en").say("left", streets=("{exit} {0}",)) == "Turn left onto {exit} {0}."
 
 
 @pytest.mark.parametrize(
@@ -64,3 +96,25 @@ def test_a_language_or_script_we_do_not_write_is_english():
     assert {catalogue(tag).locale for tag in ("fi", "de-DE", "zh-TW", "zh-Hant", "")} == {"en"}
     assert {catalogue(tag).locale for tag in ("zh", "zh-Hans-CN", "ZH_cn")} == {"zh-CN"}
     assert has("en-US") and has("zh") and not has("fi") and not has("zh-HK")
+    assert not has("es") and not has("ar"), "nobody has reviewed those"
+
+
+@pytest.mark.parametrize(
+    ("locale", "spoken", "words"),
+    [
+        ("en", "en-US", "en"),  # ours, where they are reviewed
+        ("zh-CN", "zh-CN", "zh-CN"),
+        ("zh-CN", "en-US", "zh-CN"),
+        ("fi-FI", "fi-FI", None),  # else the engine's own, where it speaks the language
+        ("es-MX", "es-ES", None),
+        ("zh-Hant-TW", "zh-TW", None),
+        ("es", "en-US", "es"),  # else ours, which nobody has reviewed
+        ("ar", "", "ar"),
+        ("zh-TW", "zh-CN", "en"),  # else English
+        ("sv", "en-US", "en"),
+        ("sv", "", "en"),
+    ],
+)
+def test_whose_words_tell_a_manoeuvre(locale, spoken, words):
+    found = chosen(locale, spoken)
+    assert (found.locale if found is not None else None) == words
