@@ -81,14 +81,14 @@ def main() -> None:
         extract = extracts / f"{name}.osm.pbf"
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
-            with valhalla_daemon(build_valhalla(extract, folder), folder) as url:
+            with valhalla_daemon(build_valhalla(extract, folder), folder) as daemon:
                 for scene in VALHALLA:
                     if scene.extract == name:
-                        record("valhalla", f"pyvalhalla {version('pyvalhalla')}", Valhalla(url), scene)
-            with osrm_daemon(build_osrm(extract, folder)) as url:
+                        record("valhalla", f"pyvalhalla {version('pyvalhalla')}", Valhalla(daemon.url), scene)
+            with osrm_daemon(build_osrm(extract, folder)) as daemon:
                 for scene in OSRM:
                     if scene.extract == name:
-                        record("osrm", f"osrm-bindings {version('osrm-bindings')}", Osrm(url), scene)
+                        record("osrm", f"osrm-bindings {version('osrm-bindings')}", Osrm(daemon.url), scene)
 
 
 def record(provider: str, engine: str, asked: Valhalla | Osrm, scene: Scene) -> None:

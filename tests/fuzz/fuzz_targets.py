@@ -45,6 +45,7 @@ from kalos_connect_sdk.core.wire import (
 from kalos_connect_sdk.errors import ConfigError, SourceError, StateError, TransportError, VaultUnavailable
 from kalos_connect_sdk.model.consent import Duration, Purpose
 from kalos_connect_sdk.model.timing import ClockReading
+from kalos_connect_sdk.navigation import AMap, Osrm, Valhalla
 from kalos_connect_sdk.protocol.pseudonyms import record_id
 from kalos_connect_sdk.protocol.secret import Secret
 from kalos_connect_sdk.protocol.standins import open_ledger, open_page
@@ -220,6 +221,82 @@ def read_strict_json(data: bytes) -> None:
 def read_route(data: bytes) -> None:
     document = attempt(lambda: strict_json(data), (MalformedDocument,), data)
     _route_of(document, data)
+
+
+_VALHALLA = {
+    "trip": {
+        "language": "en-US",
+        "summary": {"length": 1.2, "time": 180.5},
+        "legs": [
+            {
+                "shape": "_sdpA_chjLAA",
+                "maneuvers": [
+                    {"type": 26, "instruction": "Go", "length": 1.2, "time": 180.5, "begin_shape_index": 0,
+                     "roundabout_exit_count": 2, "street_names": ["A street"], "sign": {"exit_toward_elements": [{"text": "B"}]}},
+                    {"type": 4, "instruction": "There", "length": 0, "time": 0, "begin_shape_index": 1},
+                ],
+            }
+        ],
+    }
+}  # fmt: skip
+_OSRM_STEP = {
+    "geometry": "_sdpA_chjLAA",
+    "distance": 7,
+    "duration": 3.5,
+    "name": "A street",
+    "ref": "A 1",
+    "mode": "driving",
+}
+_OSRM = {
+    "code": "Ok",
+    "routes": [
+        {
+            "distance": 7,
+            "duration": 3.5,
+            "legs": [
+                {
+                    "steps": [
+                        {**_OSRM_STEP, "maneuver": {"type": "roundabout", "modifier": "right", "exit": 2}},
+                        {**_OSRM_STEP, "destinations": "A 8", "maneuver": {"type": "off ramp", "modifier": "left"}},
+                    ]
+                }
+            ],
+        }
+    ],
+}
+_AMAP_STEP = {
+    "road_name": "A street", "step_distance": "7", "cost": {"duration": "3"}, "polyline": "116.404,39.915;116.405,39.916",
+    "navi": {"action": [], "assistant_action": "到达目的地"},
+}  # fmt: skip
+_AMAP = {
+    "status": "1",
+    "infocode": "10000",
+    "route": {"paths": [{"distance": "7", "cost": {"duration": "3"}, "steps": [_AMAP_STEP, _AMAP_STEP]}]},
+}
+
+
+def _asked(provider: Any, data: bytes, wrong: int) -> None:
+    """A provider's answer: with a 200, and with a status of its own that says no."""
+    for status in (200, wrong):
+        route = attempt(lambda status=status: provider.answer(status, {}, data, "en"), (TransportError,), data)
+        if route is not None:
+            again = route_from_geojson(json.loads(json.dumps(route_to_geojson(route), allow_nan=False)))
+            assert again == route and "60." not in repr(route)
+
+
+@_target(_json(_VALHALLA, {"error_code": 171}), b"shape", b"begin_shape_index", is_json=True)
+def read_valhalla(data: bytes) -> None:
+    _asked(Valhalla("http://127.0.0.1:1"), data, 400)
+
+
+@_target(_json(_OSRM, {"code": "NoRoute"}), b"geometry", b"maneuver", is_json=True)
+def read_osrm(data: bytes) -> None:
+    _asked(Osrm("http://127.0.0.1:1"), data, 400)
+
+
+@_target(_json(_AMAP, {"status": "0", "infocode": "10001"}), b"polyline", b"navi", is_json=True)
+def read_amap(data: bytes) -> None:
+    _asked(AMap("0123456789abcdef"), data, 500)
 
 
 @_target(_json({"accepted": 2, "rejected": [{"id": 1, "problem": "stale"}]}, {"accepted": 0}), is_json=True)

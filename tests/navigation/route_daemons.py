@@ -13,9 +13,10 @@ import sysconfig
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DATA", "build_osrm", "build_valhalla", "osrm_daemon", "valhalla_daemon"]
+__all__ = ["DATA", "Daemon", "build_osrm", "build_valhalla", "osrm_daemon", "valhalla_daemon"]
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "osm"
 _START_S = 30.0
@@ -55,18 +56,27 @@ def build_valhalla(extract: Path, folder: Path) -> Path:
     return target
 
 
+@dataclass(frozen=True)
+class Daemon:
+    """One that runs: where it answers, its process, and what it prints."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
 @contextlib.contextmanager
-def osrm_daemon(data: Path) -> Iterator[str]:
-    """Its URL."""
+def osrm_daemon(data: Path) -> Iterator[Daemon]:
+    """osrm-routed over what :func:`build_osrm` made."""
     port = _free_port()
     options = ["-i", "127.0.0.1", "-p", str(port), "-t", "1", "-a", "MLD", str(data)]
-    with _running([_package("osrm") / "bin" / "osrm-routed", *options], port, data.parent / "routed.log"):
-        yield f"http://127.0.0.1:{port}"
+    with _running([_package("osrm") / "bin" / "osrm-routed", *options], port, data.parent / "routed.log") as daemon:
+        yield daemon
 
 
 @contextlib.contextmanager
-def valhalla_daemon(tiles: Path, folder: Path) -> Iterator[str]:
-    """Its URL. Left alone it would listen on every address, on port 8002."""
+def valhalla_daemon(tiles: Path, folder: Path) -> Iterator[Daemon]:
+    """valhalla_service over a tile extract. Left alone it would listen on every address, on port 8002."""
     from valhalla import get_config
 
     port = _free_port()
@@ -79,8 +89,9 @@ def valhalla_daemon(tiles: Path, folder: Path) -> Iterator[str]:
     config.pop("statsd", None)
     settings = folder / "valhalla.json"
     settings.write_text(json.dumps(config))
-    with _running([_package("valhalla") / "bin" / "valhalla_service", settings, "1"], port, folder / "service.log"):
-        yield f"http://127.0.0.1:{port}"
+    program = _package("valhalla") / "bin" / "valhalla_service"
+    with _running([program, settings, "1"], port, folder / "service.log") as daemon:
+        yield daemon
 
 
 def _free_port() -> int:
@@ -90,14 +101,14 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _running(command: list[object], port: int, log: Path) -> Iterator[None]:
+def _running(command: list[object], port: int, log: Path) -> Iterator[Daemon]:
     with log.open("wb") as out:
         process = subprocess.Popen(
             [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
         )
     try:
         _await_listening(process, port, log)
-        yield
+        yield Daemon(f"http://127.0.0.1:{port}", process, log)
     finally:
         process.kill()
         process.wait(10)
