@@ -97,6 +97,8 @@ def exit_for_error(error: KalosConnectError) -> Exit:
 def _exit_for_problem(error: ServiceRefused) -> Exit:
     status = error.problem.get("status")
     name = str(error.problem.get("type", "")).rsplit("/", 1)[-1]
+    if name == "provider-refused":  # nothing of it is about consent
+        return Exit.UNREACHABLE
     if name == "consent-expired" or status in (409, 410):
         return Exit.ENDED
     if status == 403:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from ..errors import ConsentRequired, KalosConnectError, ServiceUnreachable, VaultUnavailable
+from ..errors import ConsentRequired, KalosConnectError, ServiceRefused, ServiceUnreachable, VaultUnavailable
 from ..prompts.plain import printable
 from . import consent, demo, doctor, privacy, route, serve, status, stream
 from .commands import Parser
@@ -49,7 +49,7 @@ def _guarded(args: argparse.Namespace) -> int:
     except KalosConnectError as error:
         if args.debug and exit_for_error(error) is Exit.INTERNAL:
             raise
-        _complain(_sentence(error))
+        _complain(_sentence(error, chosen=getattr(args, "via", None) is not None))
         return exit_for_error(error)
     except BrokenPipeError:  # the reader has seen enough: head, less
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -65,12 +65,16 @@ def _guarded(args: argparse.Namespace) -> int:
     return code
 
 
-def _sentence(error: KalosConnectError) -> str:
-    """What went wrong and what to do."""
+def _sentence(error: KalosConnectError, *, chosen: bool) -> str:
+    """What went wrong and what to do. ``chosen``: the command names who answers."""
     if isinstance(error, ConsentRequired):
         return describe(error.reason)
     if isinstance(error, VaultUnavailable) and "doctor" not in str(error):
         return f"{error}; kalos-connect doctor says what to do"
+    if chosen and isinstance(error, ServiceRefused) and "code" in error.problem:
+        return f"{error}, code {error.problem['code']}; look it up in the provider's documentation"
+    if chosen and isinstance(error, ServiceUnreachable):
+        return f"{error}; does the provider that --via names run, and does it speak that format?"
     if isinstance(error, ServiceUnreachable):
         return f"{error}; is it running, and is service_url right? kalos-connect doctor asks it"
     return str(error)

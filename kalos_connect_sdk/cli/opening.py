@@ -19,6 +19,7 @@ from .settings import load
 
 if TYPE_CHECKING:
     from ..connect import Connect
+    from ..ports import NavigationProvider
 
 __all__ = ["ANSWERS", "DEFAULT_APP", "configured", "open_connect", "prompter_for"]
 
@@ -37,7 +38,7 @@ def configured(args: argparse.Namespace) -> Config:
     return config
 
 
-def open_connect(args: argparse.Namespace, config: Config) -> Connect:
+def open_connect(args: argparse.Namespace, config: Config, navigation: NavigationProvider | None = None) -> Connect:
     """A Connect of the chosen app and profile."""
     from ..connect import Connect
 
@@ -49,6 +50,7 @@ def open_connect(args: argparse.Namespace, config: Config) -> Connect:
         prompter=prompter_for(answer, json=args.json),
         vehicle=_vehicle(answer),
         simulated=answer is not None,
+        navigation=navigation,
     )
 
 

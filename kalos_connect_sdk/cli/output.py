@@ -70,6 +70,8 @@ _SENTENCES = {
     Reason.GUARDIAN_REQUIRED: "This profile is a minor's. A guardian must agree: consent request --guardian TEXT.",
     Reason.OS_DENIED: "The operating system denies location to this program.",
     Reason.CROSS_BORDER: "A position in mainland China needs a separate consent before it goes abroad.",
+    Reason.RECIPIENT_NOT_NAMED: "The notice does not name this navigation provider: it is asked between typed places"
+    " only (--from).",
     Reason.BUSY: "Another program is using the state; try again.",
     Reason.NO_PROMPTER: "There is nobody to ask: run this on a terminal.",
     Reason.STATE_UNREADABLE: "The state cannot be used. It is kept; kalos-connect doctor says why and what to do.",

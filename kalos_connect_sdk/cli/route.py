@@ -19,6 +19,7 @@ from .exits import Exit, Usage
 from .opening import configured, open_connect
 from .output import print_json, screen
 from .screen import Screen
+from .via import FORMS, via
 
 _NUMBER: Final = r"[-+]?(?:\d+\.?\d*|\.\d+)"
 
@@ -35,12 +36,15 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
         metavar="LAT,LON",
         help="where from; without it, this program's own position: needs consent, and one at most 30 s old",
     )
+    parser.add_argument(
+        "--via", type=via, metavar="PROVIDER", help=f"who finds the way instead of the service: {FORMS}"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the route; exit 2 when there is no way between the two."""
     config = configured(args)
-    with open_connect(args, config) as connect:
+    with open_connect(args, config, args.via) as connect:
         route = None
         try:
             route = connect.route(args.to, origin=args.origin, locale=config.locale)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..config import Config
+from ..config import Config, is_loopback
 from ..core.notices.published import later, load, plain_version
 from ..core.prompting import motion
 from ..core.record import Receipt, attach_signature, notice_message, render, signing_bytes, split_grants
@@ -115,6 +115,12 @@ def diagnose(engine: Engine) -> list[dict[str, Any]]:
         row("os permission", answer is OsAnswer.GRANTED, answer.value, advice)
     url = engine.parts.config.service_url
     row("service", bool(url), url or "not configured", "set service_url")
+    provider = engine.parts.navigation
+    if provider is not None:
+        known = engine.parts.notices(Purpose.NAVIGATION).recipients
+        named = is_loopback(provider.url) or provider.recipient in known
+        who = f"{provider.recipient or 'this device'} at {provider.url}, region {provider.region or 'not known'}"
+        row("navigation", named, who, "name it in the notice's recipients: until then no route starts at a position")
     for purpose in Purpose:
         theirs = load(state.snapshot.published.get(purpose, ""), engine.parts.config.origin)
         if theirs is None:

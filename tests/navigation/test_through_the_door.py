@@ -480,3 +480,19 @@ def test_r10_nor_when_nobody_answers(granted, logged):
     told = dump(caught.value, __file__)
     assert [name for text in told.values() for name in canaries.found_in(text)] == []
     assert canaries.found_in(logged.getvalue()) == []
+
+
+# -- doctor --------------------------------------------------------------------------------------
+
+
+def test_doctor_says_who_finds_the_way(make, granted, here):
+    def row(connect) -> dict | None:
+        return next((row for row in connect.doctor() if row["name"] == "navigation"), None)
+
+    assert row(make()) is None, "the service has a row of its own"
+    assert row(make(navigation=Osrm(here.url)))["ok"]
+    amap = row(make(navigation=AMap(KEY)))
+    assert not amap["ok"] and "recipients" in amap["advice"] and "region CN" in amap["detail"]
+    assert KEY not in str(amap)
+    named = replace(DEFAULT_NOTICE, version="with AMap", recipients=(*DEFAULT_NOTICE.recipients, AMap.RECIPIENT))
+    assert row(make(navigation=AMap(KEY), notice=named))["ok"]
