@@ -42,11 +42,11 @@ def pair(name: str, value: Any) -> tuple[float, float]:
     raise MalformedDocument(f"{name} must hold longitude and latitude in degrees")
 
 
-def amount(members: Mapping[str, Any], name: str) -> float:
-    """A number, at least 0."""
+def amount(members: Mapping[str, Any], name: str, *, unit: float = 1.0) -> float:
+    """A number, at least 0, times ``unit``."""
     value = members.get(name)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _AMOUNT_MAX:
-        return float(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value * unit < _AMOUNT_MAX:
+        return float(value * unit)
     raise MalformedDocument(f"{name} must be a number, at least 0")
 
 

@@ -23,6 +23,7 @@ ATTRIBUTION: Final = "© OpenStreetMap contributors, ODbL 1.0"
 SNAP_M: Final = 2000
 """A place farther than this from every road, in metres, is off the map."""
 
+_KILOMETRE: Final = 1000.0
 _LEGS_MAX: Final = 50
 _STREETS_MAX: Final = 100
 _NO_WAY: Final = frozenset({154, 170, 171, 442, 443, 444})
@@ -179,7 +180,7 @@ def told(answer: Mapping[str, Any], locale: str, attribution: str) -> Route:
         line *= 2  # a line has two ends, even when one is already there
     summary = mapping("summary", trip.get("summary"))
     return Route(
-        distance_m=round(amount(summary, "length") * 1000, 1),
+        distance_m=round(amount(summary, "length", unit=_KILOMETRE), 1),
         duration_s=round(amount(summary, "time"), 1),
         locale=words.locale if words is not None else spoken,
         line=tuple(line),
@@ -198,7 +199,7 @@ def _manoeuvre(item: Mapping[str, Any], offset: int, length: int, words: Catalog
     return Manoeuvre(
         instruction=instruction,
         kind=kind,
-        distance_m=round(amount(item, "length") * 1000, 1),
+        distance_m=round(amount(item, "length", unit=_KILOMETRE), 1),
         duration_s=round(amount(item, "time"), 1),
         begin_index=offset + index(item, "begin_shape_index", length),
     )

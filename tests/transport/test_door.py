@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 
@@ -452,3 +453,45 @@ def test_over_plain_http_nobody_vouches_for_the_date(door: Door) -> None:
 def test_a_cause_is_one_of_a_few_words(error: Exception, cause: str) -> None:
     error.__context__ = error.__context__ or error.__cause__
     assert cause_of(error) == cause
+
+
+# -- a place in the target, as some providers want it ---------------------------------------------
+
+
+def test_r10_what_the_library_logs_has_no_target(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+    path = "/way/24.938444,60.169944?a=60.1756"
+    with caplog.at_level(logging.DEBUG), Peer() as peer:
+        url = peer.url.removesuffix("/v1/x") + path
+        assert door.exchange("GET", url, headers={}, clearance=clear_place(), carries="place").ok
+    assert peer.requests[0][0].startswith(f"GET {path} HTTP/1.1".encode()), "the peer does see it"
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("urllib3")]
+    assert any('"GET / HTTP/1.1" 200' in text for text in said), "and the library did log the request"
+    assert not any("60.1" in text or "24.9" in text for text in said)
+
+
+@pytest.mark.parametrize("body", [BODY, None])
+def test_r3_a_position_counts_as_written_wherever_it_stands(
+    door: Door, clearance: Clearance, body: bytes | None
+) -> None:
+    with Peer(lambda talk: talk.request() and talk.drain()) as peer:
+        door.resolve(peer.url)
+        flight, _ = flight_of()
+        ride = Ride(
+            lambda: door.exchange(
+                "GET", peer.url, headers={}, body=body, clearance=clearance, carries="position", flight=flight
+            )
+        )
+        deadline = time.monotonic() + 10
+        while not peer.requests and time.monotonic() < deadline:
+            threading.Event().wait(0.005)
+        flight.abort()
+        ride.join()
+    assert flight.wrote and flight.possibly_delivered
+
+
+def test_a_request_that_carries_nothing_delivers_nothing(door: Door) -> None:
+    with Peer() as peer:
+        door.resolve(peer.url)
+        flight, _ = flight_of()
+        assert door.exchange("GET", peer.url, headers={}, flight=flight).ok
+    assert flight.answered and not flight.wrote

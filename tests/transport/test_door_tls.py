@@ -119,3 +119,16 @@ def test_the_environment_names_neither_authorities_nor_a_key_log(
     ours.close()
     with pytest.raises(FileNotFoundError):
         open(f"{tmp_path}/keys").close()
+
+
+def test_r13_the_date_of_a_peer_that_is_not_believed_is_not_told(tls: ssl.SSLContext, ca_bundle: str) -> None:
+    def dated(talk: Conversation) -> None:
+        while talk.request() is not None:
+            talk.say(b"HTTP/1.1 204 No Content\r\nDate: Mon, 02 Nov 2026 00:00:00 GMT\r\n\r\n")
+
+    heard: list[float] = []
+    door = Door(timeout_s=5.0, ca_bundle=ca_bundle, proxy=None, on_date=heard.append)
+    with Peer(dated, tls=tls, name="localhost") as peer:
+        assert door.exchange("GET", peer.url, headers={}, tells_time=False).ok and heard == []
+        assert door.exchange("GET", peer.url, headers={}).ok and len(heard) == 1
+    door.close()
