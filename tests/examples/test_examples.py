@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,3 +49,25 @@ def test_integration_harness():
     done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "examples/test_my_app.py")
     assert done.returncode == 0, done.stdout
     assert "4 passed" in done.stdout
+
+
+def test_own_provider():
+    class Fleet(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            ends = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["ends"]
+            said = json.dumps({"coordinates": ends, "length_m": 1234}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    server = HTTPServer(("127.0.0.1", 0), Fleet)
+    Thread(target=server.handle_request).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    done = run("examples/own_provider.py", url, "60.17,24.94", "60.18,24.95")
+    server.server_close()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "1234 m: Set off. You have arrived.\n"
