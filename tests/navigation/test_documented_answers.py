@@ -9,10 +9,10 @@ import pytest
 from amap_stand_in import KEY, document_of, shifted
 
 from kalos_connect_sdk import Manoeuvre, Route, ServiceRefused, ServiceUnreachable
-from kalos_connect_sdk.navigation import AMap, Osrm
+from kalos_connect_sdk.navigation import AMap, Osrm, Valhalla
 from kalos_connect_sdk.navigation.amap_actions import kind_of
 
-AMAP, OSRM = AMap(KEY), Osrm("http://127.0.0.1:1")
+AMAP, OSRM, VALHALLA = AMap(KEY), Osrm("http://127.0.0.1:1"), Valhalla("http://127.0.0.1:1")
 LINE = tuple((116.40 + 0.001 * index, 39.90 + 0.0005 * index) for index in range(7))
 
 
@@ -263,3 +263,80 @@ def test_r10_of_a_refusal_only_the_status_and_plain_digits_are_kept(status, body
     assert problem.pop("code", None) == code
     assert problem["type"].endswith("/provider-refused") and problem["status"] == status
     assert set(problem) == {"type", "status", "retry_after"}, "a third party names no problem of consent"
+
+
+# -- Valhalla ------------------------------------------------------------------------------------
+
+
+def valhalla(**more) -> dict:
+    turn = {"type": 1, "instruction": "Go.", "length": 0.1, "time": 5, "begin_shape_index": 0}
+    leg = {"shape": "_sdpA_chjLAA", "maneuvers": [{**turn, **more}]}
+    return {"trip": {"language": "en-US", "summary": {"length": 0.1, "time": 5}, "legs": [leg]}}
+
+
+def test_a_place_to_itself_has_two_ends():
+    document = valhalla()
+    document["trip"]["legs"][0]["shape"] = "_sdpA_chjL"
+    route = read(document, provider=VALHALLA)
+    assert len(route.line) == 2 and route.line[0] == route.line[1]
+    document = {"routes": [{"distance": 0, "duration": 0, "legs": [{"steps": [step("depart"), step("arrive")]}]}]}
+    for each in document["routes"][0]["legs"][0]["steps"]:
+        each["geometry"] = "_sdpA_chjL"
+    route = read(document, provider=OSRM)
+    assert len(route.line) == 2 and [m.begin_index for m in route.manoeuvres] == [0, 0]
+
+
+def test_two_legs_of_valhalla_are_one_line():
+    document = valhalla()
+    document["trip"]["legs"] *= 2
+    assert [m.begin_index for m in read(document, provider=VALHALLA).manoeuvres] == [0, 2]
+
+
+@pytest.mark.parametrize("count", [0, -1, 100, True, "2", 2.0, None])
+def test_an_exit_that_is_no_number_is_not_counted(count):
+    route = read(valhalla(type=26, roundabout_exit_count=count), provider=VALHALLA)
+    assert route.manoeuvres[0].instruction == "Enter the roundabout."
+
+
+@pytest.mark.parametrize("number", [999, -1, "15", None, 7.5])
+def test_a_type_that_is_not_known_goes_straight_on(number):
+    assert read(valhalla(type=number), provider=VALHALLA).manoeuvres[0].kind == "continue"
+
+
+@pytest.mark.parametrize(
+    ("change", "member"),
+    [
+        (lambda trip: trip.update(language=5), "language"),
+        (lambda trip: trip.update(summary=None), "summary"),
+        (lambda trip: trip.update(legs={}), "legs"),
+        (lambda trip: trip.update(legs=[]), "shapes"),
+        (lambda trip: trip.update(legs=trip["legs"] * 51), "legs"),
+        (lambda trip: trip["summary"].update(length=1e10), "length"),
+        (lambda trip: trip["legs"][0].update(shape=None), "shape"),
+        (lambda trip: trip["legs"][0].update(maneuvers="x"), "maneuvers"),
+        (lambda trip: trip["legs"][0]["maneuvers"][0].update(begin_shape_index=2), "begin_shape_index"),
+        (lambda trip: trip["legs"][0]["maneuvers"][0].update(begin_shape_index=True), "begin_shape_index"),
+        (lambda trip: trip["legs"][0]["maneuvers"][0].update(time=-1), "time"),
+        (lambda trip: trip["legs"][0]["maneuvers"][0].update(street_names="x"), "street_names"),
+        (lambda trip: trip["legs"][0]["maneuvers"][0].update(street_names=[7]), "street_names"),
+        (lambda trip: trip["legs"][0]["maneuvers"][0].update(sign=[]), "sign"),
+        (lambda trip: trip["legs"][0]["maneuvers"][0].update(sign={"exit_branch_elements": ["A 8"]}), "exit_branch"),
+    ],
+)
+def test_r10_an_answer_of_valhalla_in_another_shape_names_the_member_and_never_the_value(change, member):
+    document = valhalla()
+    change(document["trip"])
+    with pytest.raises(ServiceUnreachable, match=f"unreadable answer .*{member}") as caught:
+        read(document, provider=VALHALLA)
+    assert caught.value.__context__ is None
+
+
+def test_no_line_is_longer_than_our_own_wire_takes(monkeypatch):
+    """The bound is lowered here: 200,000 points take seconds to make."""
+    for name in ("amap", "osrm", "valhalla"):
+        monkeypatch.setattr(f"kalos_connect_sdk.navigation.{name}.LINE_MAX", 1)
+    documents = {AMAP: answer_of(["depart", "left", "arrive"]), VALHALLA: valhalla()}
+    documents[OSRM] = {"routes": [{"distance": 1, "duration": 1, "legs": [{"steps": [step("depart")]}]}]}
+    for provider, document in documents.items():
+        with pytest.raises(ServiceUnreachable, match="1 to 1 points"):
+            read(document, provider=provider)
