@@ -25,8 +25,8 @@ from kalos_connect_sdk import Manoeuvre, Place, Position, Route
 from kalos_connect_sdk.cli.car import Fix, drive_along
 from kalos_connect_sdk.core.guidance import Guide
 from kalos_connect_sdk.core.line import Line
-from kalos_connect_sdk.service.engine import Engine, NoRoute
 from kalos_connect_sdk.navigation.instructions import catalogue
+from kalos_connect_sdk.service.engine import Engine, NoRoute
 
 __all__ = ["EROTTAJA", "HAKANIEMI", "RecordedRoad", "as_positions", "missed_turn", "positions_of", "shortcut"]
 
