@@ -111,6 +111,12 @@ class TestAnswer:
         with pytest.raises(MalformedDocument, match="nested"):
             read({**good, "unknown": [unknown]})
 
+    def test_a_line_may_touch_the_ends_of_the_earth(self):
+        document = route_to_geojson(ROUTE)
+        document["properties"]["manoeuvres"] = []
+        document["geometry"]["coordinates"] = corners = [[-180, -90], [180, 90], [180, -90]]
+        assert route_from_geojson(document).line == tuple(map(tuple, corners))
+
     def test_it_is_geojson(self):
         document = route_to_geojson(ROUTE)
         assert document["type"] == "Feature"

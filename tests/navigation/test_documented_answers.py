@@ -141,6 +141,10 @@ def changed(change) -> dict:
         (lambda d, p, s: p["cost"].update(duration="inf"), "duration"),
         (lambda d, p, s: s.update(polyline=[]), "polyline"),
         (lambda d, p, s: s.update(polyline=""), "polyline"),
+        (lambda d, p, s: s.update(polyline=["116.4,39.9"]), "polyline must be longitude"),
+        (lambda d, p, s: s.update(polyline=7), "polyline must be longitude"),
+        (lambda d, p, s: s.update(polyline="116.4,39.9;" * 600_000), "polyline must be longitude"),
+        (lambda d, p, s: s.update(polyline="116.4,90.1"), "polyline"),
         (lambda d, p, s: s.update(polyline="116.4,39.9;"), "polyline"),
         (lambda d, p, s: s.update(polyline="39.9,116.4"), "polyline"),
         (lambda d, p, s: s.update(polyline="181.0,39.9"), "polyline"),
@@ -154,6 +158,28 @@ def test_r10_an_answer_of_amap_in_another_shape_names_the_member_and_never_the_v
     with pytest.raises(ServiceUnreachable, match=f"unreadable answer .*{member}") as caught:
         read(changed(change))
     assert "116" not in str(caught.value) and caught.value.__context__ is None
+
+
+def test_the_first_of_several_ways_is_taken():
+    document = answer_of(["depart", "left", "arrive"])
+    document["route"]["paths"].append(answer_of(["depart", "right", "arrive"])["route"]["paths"][0])
+    assert read(document).manoeuvres[1].kind == "left"
+
+
+def test_a_step_that_begins_elsewhere_than_the_last_one_ended_begins_there():
+    """As in real answers of AMap: the joint of two steps may be two points, a few metres apart."""
+    document = answer_of(["depart", "left", "arrive"])
+    steps = document["route"]["paths"][0]["steps"]
+    steps[1]["polyline"] = "116.41,39.91;" + steps[1]["polyline"]
+    route = read(document)
+    assert [m.begin_index for m in route.manoeuvres] == [0, 2, 4] and len(route.line) == 5
+
+
+def test_a_step_without_its_time_takes_none():
+    document = answer_of(["depart", "left", "arrive"])
+    del document["route"]["paths"][0]["steps"][0]["cost"]
+    assert [m.duration_s for m in read(document).manoeuvres] == [0.0, 10.0, 0.0]
+    assert read(document).manoeuvres[-1].distance_m == 0.0
 
 
 def test_a_way_of_one_point_has_two_ends():
@@ -251,6 +277,11 @@ def test_r10_an_answer_of_osrm_in_another_shape_names_the_member_and_never_the_v
     [
         (400, {"code": "InvalidQuery", "message": "at 43.7,7.4"}, None),
         (400, {"code": "12"}, "12"),
+        (400, {"code": ["NoRoute"]}, None),
+        (400, {"code": True}, None),
+        (400, {"code": 1.5}, None),
+        (400, [], None),
+        (500, {"code": "NoRoute"}, None),
         (429, {}, None),
         (307, {}, None),
         (403, {"type": "https://x.invalid/consent-withdrawn", "status": 410}, None),
@@ -284,6 +315,49 @@ def test_a_place_to_itself_has_two_ends():
         each["geometry"] = "_sdpA_chjL"
     route = read(document, provider=OSRM)
     assert len(route.line) == 2 and [m.begin_index for m in route.manoeuvres] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (400, {"error_code": 100, "error": "at 43.7,7.4"}, "100"),
+        (400, {"error_code": "442"}, "442"),
+        (400, {"error_code": True}, None),
+        (400, {"error_code": [442]}, None),
+        (400, {}, None),
+        (500, {"error_code": 442}, "442"),
+        (503, [], None),
+    ],
+)
+def test_a_refusal_of_valhalla_keeps_its_status_and_its_code(status, body, code):
+    with pytest.raises(ServiceRefused) as caught:
+        VALHALLA.answer(status, {}, json.dumps(body).encode(), "en")
+    problem = caught.value.problem
+    assert problem.pop("code", None) == code
+    assert problem["type"].endswith("/provider-refused") and problem["status"] == status
+
+
+@pytest.mark.parametrize("code", [154, 170, 171, 442, 443, 444])
+def test_what_valhalla_calls_no_way(code):
+    with pytest.raises(ServiceRefused, match="422 no-route"):
+        VALHALLA.answer(400, {}, json.dumps({"error_code": code}).encode(), "en")
+
+
+def test_a_street_of_valhalla_is_the_one_that_begins():
+    route = read(valhalla(type=15, begin_street_names=["New street"], street_names=["Both"]), provider=VALHALLA)
+    assert route.manoeuvres[0].instruction == "Turn left onto New street."
+    route = read(valhalla(type=15, street_names=["Both"]), provider=VALHALLA)
+    assert route.manoeuvres[0].instruction == "Turn left onto Both."
+
+
+@pytest.mark.parametrize(
+    "shape", ["_sdpA_chj\u00e9LAA", "_sdpA chjLAA", "_sdpA_chjL\x7fA", "_sdpA_chjLA", "_sdpA_chjL~"]
+)
+def test_a_shape_that_is_no_polyline(shape):
+    document = valhalla()
+    document["trip"]["legs"][0]["shape"] = shape
+    with pytest.raises(ServiceUnreachable, match="shape"):
+        read(document, provider=VALHALLA)
 
 
 def test_two_legs_of_valhalla_are_one_line():

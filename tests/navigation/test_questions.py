@@ -134,6 +134,12 @@ def test_a_place_that_is_in_gcj02_already_is_not_moved_again():
         (lambda: Valhalla("https://maps.example", recipient="a\nb"), "printable"),
         (lambda: Valhalla("https://maps.example", recipient=5), "printable"),
         (lambda: Valhalla("https://maps.example", recipient="x", region="CHN"), "ISO 3166"),
+        (lambda: Valhalla("https://maps.example", recipient="x", region="\u00c4\u00d6"), "ISO 3166"),
+        (lambda: Valhalla("https://maps.example", recipient="x", region="C1"), "ISO 3166"),
+        (lambda: Valhalla("https://maps.example", recipient="x", region=["C", "N"]), "ISO 3166"),
+        (lambda: Valhalla("https://maps.example", recipient="x" * 201), "at most 200"),
+        (lambda: Valhalla("https://maps.example/a b", recipient="x"), "must look like"),
+        (lambda: Valhalla("https://maps.example/\x07", recipient="x"), "must look like"),
         (lambda: Osrm("http://127.0.0.1:5000", profile="../table"), "profile must be"),
         (lambda: AMap("a key with spaces"), "key must be"),
         (lambda: AMap(None), "key must be"),
@@ -148,6 +154,12 @@ def test_what_cannot_be_meant_is_refused_when_it_is_made(make, says):
 def test_a_region_is_written_in_capitals_and_a_url_without_its_last_slash():
     provider = Valhalla("https://maps.example/valhalla/", recipient="Example", region="fi")
     assert (provider.url, provider.region) == ("https://maps.example/valhalla", "FI")
+    assert Valhalla("https://maps.example", recipient="x" * 200).recipient == "x" * 200
+    for each in (
+        Osrm("https://m.example/", recipient="x", region="fi"),
+        AMap(KEY, url="https://m.example/", region="fi"),
+    ):
+        assert (each.url, each.region) == ("https://m.example", "FI")
     assert AMap(KEY).region == "CN" and AMap(KEY).recipient == AMap.RECIPIENT
 
 
