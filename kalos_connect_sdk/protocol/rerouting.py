@@ -9,12 +9,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from ..errors import ConsentRequired, KalosConnectError
-from ..model.consent import Precision, Purpose
-from ..model.decision import Reason
+from ..errors import KalosConnectError
 from ..model.position import Place, Position
 from ..model.route import Route
-from .routing import ask_route
+from .routing import ask_route, clearance_from_here
 from .worker import Reply
 
 if TYPE_CHECKING:
@@ -59,12 +57,8 @@ class Rerouting:
 
     def _ask(self, here: Position, route: Route) -> Route:
         engine = self._engine
-        decision = engine.view.decide(Purpose.NAVIGATION)
-        if decision.clearance is None:
-            raise ConsentRequired(decision.reason)
-        if decision.precision is not Precision.PRECISE:
-            raise ConsentRequired(Reason.PRECISION)  # R15
+        clearance = clearance_from_here(engine)
         longitude, latitude = route.line[-1]
         origin = Place(here.latitude, here.longitude, datum=here.datum)
         locale = route.locale or engine.parts.config.locale or "en"
-        return ask_route(engine, decision.clearance, origin, Place(latitude, longitude), locale)
+        return ask_route(engine, clearance, origin, Place(latitude, longitude), locale)

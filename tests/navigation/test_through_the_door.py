@@ -36,6 +36,7 @@ from kalos_connect_sdk import (
 )
 from kalos_connect_sdk.core.wire import route_to_geojson
 from kalos_connect_sdk.navigation import AMap, Osrm, Valhalla
+from kalos_connect_sdk.protocol.rerouting import Rerouting
 from kalos_connect_sdk.service.engine import StraightLine
 from kalos_connect_sdk.storage.locks import Barrier
 from kalos_connect_sdk.testing import FakeClock, FakeVehicle
@@ -496,3 +497,19 @@ def test_doctor_says_who_finds_the_way(make, granted, here):
     assert KEY not in str(amap)
     named = replace(DEFAULT_NOTICE, version="with AMap", recipients=(*DEFAULT_NOTICE.recipients, AMap.RECIPIENT))
     assert row(make(navigation=AMap(KEY), notice=named))["ok"]
+
+
+# -- on the way ----------------------------------------------------------------------------------
+
+
+def test_r14_a_new_route_on_the_way_is_asked_of_the_same_provider_under_the_same_rules(granted, here, elsewhere):
+    """What guidance asks when a route was left (``protocol.rerouting``)."""
+    connect = granted(navigation=Osrm(here.url))
+    old = connect.route(THERE)
+    new = Rerouting(connect._opened()).begin(Position(60.18, 24.95), old).get(30)
+    assert new.line and "24.950000,60.180000" in here.asked[1].target
+    connect.close()
+    stranger = granted(navigation=Osrm(elsewhere.url, recipient=OPERATOR))
+    with pytest.raises(ConsentRequired) as caught:
+        Rerouting(stranger._opened()).begin(Position(60.18, 24.95), old).get(30)
+    assert caught.value.reason is Reason.RECIPIENT_NOT_NAMED and elsewhere.asked == []
