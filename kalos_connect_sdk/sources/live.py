@@ -2,7 +2,7 @@
 
 At first it must be reachable, or it is not made. Later losses are told to whoever watches, and it tries again, at
 once, then after 0.25 s, doubling up to 10 s, for ever: only ``close()`` ends it, from any thread and at once.
-What arrived before anybody read is forgotten: nobody had asked for it then (R4).
+What has waited for a reader for more than two seconds is forgotten: nobody had asked for it then (R4).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ _SILENCE_S: Final = 10.0
 _FIRST_PAUSE_S: Final = 0.25
 _LONGEST_PAUSE_S: Final = 10.0
 _WAITED_S: Final = 2.0
+"""A server may say everything at once to whoever connects: a reader that begins right away misses nothing of it."""
 
 
 class Connection(Protocol):

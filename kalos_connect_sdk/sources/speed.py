@@ -61,7 +61,10 @@ class SpeedFallback:
         return replace(state, speed_mps=speed_mps)
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call ``callback`` when moving begins or ends, and on every change of ``vehicle``; returns an unsubscribe."""
+        """Call ``callback`` when moving begins or ends, and on every change of ``vehicle``; returns an unsubscribe.
+
+        Nobody is called when a speed has grown old without another word: :meth:`read` knows that by itself.
+        """
         with self._lock:
             self._numbers += 1
             number = self._numbers
