@@ -223,6 +223,13 @@ class Door:
             parts = urlsplit(self._proxy)
         return _Target(tls, (parts.hostname or "").rstrip("."), parts.port or (443 if parts.scheme == "https" else 80))
 
+    def begin_anew(self) -> None:
+        """Close idle connections: what comes next has one that nothing went through before."""
+        if self._generation != fork_generation():
+            self._begin()
+        for adapter in list(self._adapters.values()):
+            adapter.close()  # it may be used again, and keeps its TLS context
+
     def close(self) -> None:
         """Close idle connections. The door may be used again."""
         if self._generation != fork_generation():

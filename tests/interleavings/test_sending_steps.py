@@ -32,6 +32,7 @@ def program(shared: Scene) -> Program:
         token=lambda *_, **__: "token",
         ask_status=lambda *_: None,
         pending=lambda: ("one", "two"),
+        nothing_to_tell=lambda: False,
     )
 
     def deliver(*, ignore_backoff: bool) -> int:
@@ -183,6 +184,30 @@ def test_a_flush_sends_everything_in_batches_and_tells_notices_first(program):
     assert program.sender._courier.delivered == 1
     program.sender.flush(10.0, notices=False)
     assert program.sender._courier.delivered == 1
+    program.sender._courier.nothing_to_tell = lambda: True
+    assert program.sender.flush(10.0).notices_pending == 0
+    assert program.sender._courier.delivered == 1
+
+
+def test_an_introduction_holds_for_a_second_in_which_nothing_changes(program, monkeypatch):
+    now = [100.0]
+    asked: list[str | None] = []
+    monkeypatch.setattr(program.sender, "_now_s", lambda: now[0])
+    program.sender._courier.token = lambda *_, refused=None: asked.append(refused) or "token"
+
+    def sends() -> int:
+        buffer(program, HELSINKI)
+        answering(program, Answer(202, {}, b'{"accepted": 1}'))
+        assert program.sender.flush(10.0).sent == 1
+        return len(asked)
+
+    assert (sends(), sends()) == (1, 1)
+    now[0] += 1.0
+    assert (sends(), sends()) == (2, 2)
+    program.state.page.bump()  # another program wrote
+    assert (sends(), sends()) == (3, 3)
+    program.sender._introduction = (program.state.page.version, 2, now[0], "of another grant")
+    assert sends() == 4
 
 
 def test_a_flush_that_reaches_nobody_raises_only_when_it_did_nothing(program):
