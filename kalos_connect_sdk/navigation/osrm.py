@@ -67,7 +67,7 @@ class Osrm:
     """An OSRM service at ``url``, such as ``http://127.0.0.1:5000`` on the device itself.
 
     ``recipient``, ``region``: as for :class:`Valhalla`. ``profile``: the part of the path that names the vehicle.
-    ``post``: ask with a POST, which needs a server that takes it (release 26 does). Raises :class:`ConfigError`.
+    ``post``: ask with a POST, which needs a server that takes it (26.10 does). Raises :class:`ConfigError`.
     """
 
     url: str

@@ -169,7 +169,7 @@ def _exchange(
         carries="place" if clearance.kind == "place" else "position",
         flight=flight,
         answer_max_bytes=ANSWER_MAX_BYTES,
-        tells_time=isinstance(provider, ConnectService),  # R13: a third party sets no clock
+        tells_time=engine.parts.navigation is None,  # R13: a third party sets no clock
     )
 
 

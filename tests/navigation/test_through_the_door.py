@@ -121,6 +121,7 @@ def test_without_a_choice_the_service_is_asked(granted, here, service):
     assert asked["headers"]["authorization"].startswith("Bearer ") and here.asked == []
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", ["osrm", "osrm with a post", "valhalla", "amap"])
 def test_r10_a_third_party_hears_two_places_and_nothing_else(granted, here, service, kind):
     provider = {
@@ -334,6 +335,7 @@ def test_r16_whose_country_is_not_known_is_abroad(granted, elsewhere):
 # -- what a third party may not do ---------------------------------------------------------------
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("status", [401, 403, 409, 410, 422, 500, 301])
 def test_a_third_partys_no_ends_no_grant(granted, elsewhere, service, status):
     body = b'{"type": "https://kalos-connect.invalid/problems/consent-withdrawn", "status": 410, "code": "x"}'
@@ -378,6 +380,7 @@ class Odd:
         return LINE if self._answer is None else self._answer(body)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "question",
     [
@@ -444,6 +447,7 @@ ANSWERS = {
 
 
 @pytest.mark.once
+@pytest.mark.fault(48)
 @pytest.mark.parametrize("said", ANSWERS)
 @pytest.mark.parametrize("kind", ["osrm", "valhalla", "amap"])
 def test_r10_no_log_and_no_error_holds_what_a_provider_is_asked(granted, here, elsewhere, logged, kind, said):
