@@ -45,7 +45,6 @@ def no_way() -> ServiceRefused:
 def refused(status: int, headers: Mapping[str, str], code: object = None) -> ServiceRefused:
     """The provider does not want to: a key, a quota, an odd request."""
     problem = refusal("provider-refused", status, headers)
-    digits = str(code) if isinstance(code, (str, int)) and not isinstance(code, bool) else ""
-    if _CODE.fullmatch(digits):
-        problem["code"] = digits
+    if _CODE.fullmatch(str(code)):
+        problem["code"] = str(code)
     return ServiceRefused(problem)

@@ -54,7 +54,7 @@ def ask_route(engine: Engine, clearance: Clearance, origin: Place, to: Place, lo
     if engine.parts.navigation is None and not engine.parts.config.service_url:
         raise ServiceUnreachable("no service is configured; set service_url")
     if clearance.kind == "place":
-        provider = engine.parts.navigation or _our_service(engine)
+        provider = _asked(engine)
         return _heard(provider, _exchange(engine, provider, clearance, origin, to, locale, None), locale)
     return engine.sender.worker.call(lambda: _from_here(engine, clearance.epoch, origin, to, locale))
 
@@ -93,7 +93,7 @@ def _ask_once(
 ) -> tuple[NavigationProvider, Answer]:
     """The same order as sending positions: lock, read consent, write, answer."""
     state = engine.state
-    engine.link.door().resolve((engine.parts.navigation or _our_service(engine)).url)
+    engine.link.door().resolve(_asked(engine).url)
     lease = state.barrier.shared(5.0, stop=lambda: not engine.view.still_open(epoch))
     if lease is None:
         raise ConsentRequired(Reason.WITHDRAWN if not engine.view.still_open(epoch) else Reason.BUSY)
@@ -110,7 +110,7 @@ def _ask_once(
         reason = _kept_from(engine, snapshot, origin)
         if reason is not None:
             raise ConsentRequired(reason)
-        provider = engine.parts.navigation or _our_service(engine, snapshot, epoch, token)
+        provider = _asked(engine, snapshot, epoch, token)
         return provider, _exchange(engine, provider, decision.clearance, origin, to, locale, flight)
     finally:
         engine.link.landed(flight)
@@ -133,10 +133,12 @@ def _kept_from(engine: Engine, snapshot: Snapshot, origin: Place) -> Reason | No
     return forbidden(url=url, recipient=recipient, region=region, named=named, in_mainland_china=inland)
 
 
-def _our_service(
+def _asked(
     engine: Engine, snapshot: Snapshot | None = None, epoch: int = 0, token: str | None = None
-) -> ConnectService:
-    """The service, for one request; with a ``snapshot`` it is told under which consent."""
+) -> NavigationProvider:
+    """Whom the app chose, else our service for one request; with a ``snapshot`` it is told under which consent."""
+    if engine.parts.navigation is not None:
+        return engine.parts.navigation
     config = engine.parts.config
     member = None
     if snapshot is not None:

@@ -360,6 +360,25 @@ def test_a_shape_that_is_no_polyline(shape):
         read(document, provider=VALHALLA)
 
 
+@pytest.mark.parametrize("geometry", ["", "?", "??_"])
+def test_a_step_of_osrm_without_a_shape_is_unreadable(geometry):
+    with pytest.raises(ServiceUnreachable, match="unreadable answer .*shape"):
+        osrm(step("depart", geometry=geometry))
+
+
+def test_an_arrival_by_ferry_is_an_arrival():
+    route = osrm(step("depart"), step("arrive", "left", "ferry"))
+    assert [m.kind for m in route.manoeuvres] == ["depart", "arrive-left"]
+
+
+@pytest.mark.parametrize("letters", ["\u00e9", " ", "\x7f", "~~~~~~~~", "_" * 100])
+def test_letters_that_no_polyline_has(letters):
+    document = valhalla()
+    document["trip"]["legs"][0]["shape"] = f"_sdpA{letters}_chjLAA"
+    with pytest.raises(ServiceUnreachable, match="holds what no polyline holds"):
+        read(document, provider=VALHALLA)
+
+
 def test_two_legs_of_valhalla_are_one_line():
     document = valhalla()
     document["trip"]["legs"] *= 2

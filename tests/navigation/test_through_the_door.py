@@ -235,8 +235,9 @@ def test_r3_withdrawing_cuts_a_question_to_a_provider_that_stalls(granted, here,
 
 def test_r3_a_question_that_waits_for_its_turn_hears_of_a_withdrawal(granted, here):
     connect = granted(navigation=Osrm(here.url))
-    worker, go = connect._opened().sender.worker, threading.Event()
-    worker.post(lambda: go.wait(30))
+    worker, busy, go = connect._opened().sender.worker, threading.Event(), threading.Event()
+    worker.post(lambda: (busy.set(), go.wait(30)))
+    assert busy.wait(30)
     asking = Background(lambda: connect.route(THERE))
     deadline, pause = time.monotonic() + 30, threading.Event()
     while worker._jobs.empty():
