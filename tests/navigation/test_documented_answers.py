@@ -362,7 +362,7 @@ def test_a_shape_that_is_no_polyline(shape):
 
 @pytest.mark.parametrize("geometry", ["", "?", "??_"])
 def test_a_step_of_osrm_without_a_shape_is_unreadable(geometry):
-    with pytest.raises(ServiceUnreachable, match="unreadable answer .*shape"):
+    with pytest.raises(ServiceUnreachable, match=r"unreadable answer .*shape"):
         osrm(step("depart", geometry=geometry))
 
 
