@@ -278,6 +278,7 @@ class Connect(OneProcess):
         clearance = clearance_from_here(engine)
         here = self._submitter.latest() if self._submitter is not None else None
         if here is None:
+            clearance_from_here(engine)  # a withdrawal meanwhile forgot it: that is why
             raise NoPosition("no position at most 30 s old; submit one first, or pass origin=Place(...)")
         return ask_route(engine, clearance, Place(here.latitude, here.longitude), to, wanted)
 
