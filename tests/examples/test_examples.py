@@ -65,9 +65,14 @@ def test_own_provider():
             """Silent."""
 
     server = HTTPServer(("127.0.0.1", 0), Fleet)
-    Thread(target=server.handle_request).start()
-    url = f"http://127.0.0.1:{server.server_address[1]}"
-    done = run("examples/own_provider.py", url, "60.17,24.94", "60.18,24.95")
-    server.server_close()
+    serving = Thread(target=server.serve_forever, args=(0.02,))
+    serving.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        done = run("examples/own_provider.py", url, "60.17,24.94", "60.18,24.95")
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
     assert done.returncode == 0, done.stderr
     assert done.stdout == "1234 m: Set off. You have arrived.\n"

@@ -389,6 +389,17 @@ def test_two_legs_of_valhalla_are_one_line():
 def test_an_exit_that_is_no_number_is_not_counted(count):
     route = read(valhalla(type=26, roundabout_exit_count=count), provider=VALHALLA)
     assert route.manoeuvres[0].instruction == "Enter the roundabout."
+    document = step("roundabout", "right")
+    document["maneuver"]["exit"] = count
+    assert osrm(document).manoeuvres[0].instruction == "Enter the roundabout."
+
+
+@pytest.mark.parametrize("count", [1, 99])
+def test_an_exit_that_is_one_is(count):
+    document = step("roundabout", "right")
+    document["maneuver"]["exit"] = count
+    for route in (osrm(document), read(valhalla(type=26, roundabout_exit_count=count), provider=VALHALLA)):
+        assert f"take the {count}" in route.manoeuvres[0].instruction
 
 
 @pytest.mark.parametrize("number", [999, -1, "15", None, 7.5])
