@@ -7,7 +7,7 @@ two places is the same problem whoever finds none. A third party's problem never
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from ..core.members import mapping
@@ -16,7 +16,7 @@ from ..core.strict_json import MalformedDocument, strict_json
 from ..errors import ServiceRefused, ServiceUnreachable
 from ..model.route import Route
 
-__all__ = ["ANSWER_MAX_BYTES", "document", "no_way", "read", "refused"]
+__all__ = ["ANSWER_MAX_BYTES", "document", "heard", "no_way", "read", "refused"]
 
 ANSWER_MAX_BYTES: Final = 8 * 1024 * 1024
 _CODE: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -35,6 +35,28 @@ def read(parse: Callable[[], Route]) -> Route:
     except MalformedDocument as error:
         rule = str(error)  # names a member and a rule, never a value
     raise ServiceUnreachable(f"no answer from the service: unreadable answer ({rule})")
+
+
+def heard(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    told: Callable[[Mapping[str, Any]], Route],
+    code: str,
+    no_ways: Collection[object],
+) -> Route:
+    """What an engine answered: ``told`` reads a 2xx; of any other the member ``code`` says why, and a 400 with one of
+    ``no_ways`` that there is none. Raises :class:`TransportError`."""
+    if 200 <= status < 300:
+        return read(lambda: told(document(body)))
+    why: object = None
+    try:
+        why = document(body).get(code)
+    except MalformedDocument:
+        pass
+    if status == 400 and type(why) in (int, str) and why in no_ways:
+        raise no_way()
+    raise refused(status, headers, why)
 
 
 def no_way() -> ServiceRefused:

@@ -18,7 +18,7 @@ from ..errors import ConfigError
 from ..model.position import Datum, Place
 from ..model.route import Manoeuvre, Route, RouteQuestion
 from .address import checked
-from .answers import document, no_way, read, refused
+from .answers import heard
 from .instructions import catalogue
 from .polyline import decoded, join
 from .valhalla import ATTRIBUTION, SNAP_M
@@ -102,16 +102,7 @@ class Osrm:
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes, locale: str) -> Route:
         """The way, or :class:`TransportError`."""
-        if 200 <= status < 300:
-            return read(lambda: _told(document(body), locale, self.attribution))
-        code: object = None
-        try:
-            code = document(body).get("code")
-        except MalformedDocument:
-            pass
-        if status == 400 and isinstance(code, str) and code in _NO_WAY:
-            raise no_way()
-        raise refused(status, headers, code)
+        return heard(status, headers, body, lambda answer: _told(answer, locale, self.attribution), "code", _NO_WAY)
 
 
 def _told(answer: Mapping[str, Any], locale: str, attribution: str) -> Route:

@@ -11,8 +11,8 @@ from ..core.members import LINE_MAX, MANOEUVRES_MAX, amount, array, index, mappi
 from ..core.strict_json import MalformedDocument
 from ..model.position import Datum, Place
 from ..model.route import Manoeuvre, Route, RouteQuestion
+from . import answers
 from .address import checked
-from .answers import document, no_way, read, refused
 from .instructions import chosen, has, language
 from .polyline import decoded
 from .words import Catalogue
@@ -148,16 +148,7 @@ def _language(locale: str) -> str:
 
 def heard(status: int, headers: Mapping[str, str], body: bytes, locale: str, attribution: str) -> Route:
     """What a Valhalla service answered. Raises :class:`TransportError`."""
-    if 200 <= status < 300:
-        return read(lambda: told(document(body), locale, attribution))
-    code: object = None
-    try:
-        code = document(body).get("error_code")
-    except MalformedDocument:
-        pass
-    if status == 400 and isinstance(code, int) and code in _NO_WAY:
-        raise no_way()
-    raise refused(status, headers, code)
+    return answers.heard(status, headers, body, lambda answer: told(answer, locale, attribution), "error_code", _NO_WAY)
 
 
 def told(answer: Mapping[str, Any], locale: str, attribution: str) -> Route:

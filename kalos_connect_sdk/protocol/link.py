@@ -72,7 +72,10 @@ class Link:
         return self._flights
 
     def cut(self) -> None:
-        """Cut every request that carries a position (R3)."""
+        """Cut every request that carries a position; no connection from before is used for anything again (R3)."""
+        door = self._door
+        if door is not None:
+            door.begin_anew()
         if self._flights is None:
             return
         for flight in self._flights:

@@ -136,7 +136,7 @@ class Sender:
             return 0
         if self._view.ending_elsewhere():
             self._courier.wake_later()
-            return 1
+            return 1 if self._config.service_url else 0
         withdrawals = self._state.page.withdrawals(Purpose.NAVIGATION)
         left = self._patiently(
             lambda: self._courier.deliver(ignore_backoff=True),

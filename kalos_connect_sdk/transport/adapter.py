@@ -93,7 +93,7 @@ class _Guarded:
 
     @property
     def is_connected(self) -> bool:
-        fresh = time.monotonic() - self.used_at < _IDLE_S
+        fresh = time.monotonic() - self.used_at < _IDLE_S and self.used_at > current_voyage().not_before
         return fresh and bool(super().is_connected)  # type: ignore[misc]
 
     def request(self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any) -> None:

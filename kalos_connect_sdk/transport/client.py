@@ -92,11 +92,7 @@ class ServiceClient:
         return ConsentStatus(status, epoch, _plain_header(answer, "etag"))
 
     def withdraw(self, record_id: str, notice: Mapping[str, Any]) -> int:
-        """Tell the service; its count of positions dropped. Authenticated by the notice's own signature.
-
-        Over a connection of its own: one that carried positions carries nothing after the end, not even this, so that a
-        packet capture shows the silence to who cannot read it (R3)."""
-        self._door.begin_anew()
+        """Tell the service; its count of positions dropped. Authenticated by the notice's own signature."""
         document = _document(self._json("POST", _consent(record_id) + "/withdrawals", document=notice))
         epoch = document.get("epoch")
         if not _whole(epoch) or epoch < notice.get("epoch", 0):  # R5: neither a page that says 200 nor the answer to

@@ -35,16 +35,20 @@ class Voyage:
     """What one exchange is bound to: a total deadline, a flight or none, the names it may connect to.
 
     ``laden``: it says where the device is, in its body or, where a provider wants it there, in its target.
+    ``not_before``: in seconds of ``time.monotonic()``; a connection that was used earlier is not used again (R3).
     ``target``: path and query as they go over the wire; only the guarded connection reads it (R10).
     """
 
-    __slots__ = ("ends_at", "flight", "laden", "names", "target")
+    __slots__ = ("ends_at", "flight", "laden", "names", "not_before", "target")
 
-    def __init__(self, names: Names, timeout_s: float, flight: Flight | None, *, laden: bool = False) -> None:
+    def __init__(
+        self, names: Names, timeout_s: float, flight: Flight | None, *, laden: bool = False, not_before: float = 0.0
+    ) -> None:
         self.names = names
         self.ends_at = time.monotonic() + timeout_s
         self.flight = flight
         self.laden = laden
+        self.not_before = not_before
         self.target = "/"
 
     def __enter__(self) -> Voyage:

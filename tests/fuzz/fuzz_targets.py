@@ -141,9 +141,6 @@ class _Canned:
     def resolve(self, url: str) -> None:
         """Nothing to look up."""
 
-    def begin_anew(self) -> None:
-        """No connection to close."""
-
     def exchange(self, *_: Any, **__: Any) -> Answer:
         return self._answer
 

@@ -17,18 +17,6 @@ collect_ignore = [] if sys.version_info >= (3, 12) else ["test_real_daemons.py"]
 
 
 @pytest.fixture(scope="session")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="session")
-def ca_bundle(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("ca") / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return str(path)
-
-
-@pytest.fixture(scope="session")
 def tls(authority: trustme.CA) -> ssl.SSLContext:
     """For servers that are called ``localhost``: a name, which counts as somebody elsewhere."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -34,6 +36,39 @@ def flying(link: Link, *, wrote: bool = True) -> Flight:
 def test_nothing_was_cut_in_the_beginning(link):
     link.cut()
     assert (link.aborted, link.take_cut()) == (0, (0, 0))
+
+
+def test_r3_after_a_cut_no_connection_from_before_is_used(link):
+    """With nothing in the air as well: an idle connection may have carried positions."""
+    ports: list[int] = []
+
+    class Answering(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            ports.append(self.client_address[1])
+            self.send_response(204)
+            self.end_headers()
+
+        def handle_one_request(self) -> None:
+            try:
+                super().handle_one_request()
+            except ConnectionResetError:  # the link was closed
+                self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        ask = partial(link.door().exchange, "GET", f"http://127.0.0.1:{server.server_port}/", headers={})
+        ask(), ask()
+        link.cut()
+        ask(), ask()
+        server.shutdown()
+        link.close()  # the server waits for its connections
+    assert ports[0] == ports[1] != ports[2] == ports[3]
 
 
 def test_r3_a_cut_counts_each_flight_in_the_air_and_reports_it_once(link):

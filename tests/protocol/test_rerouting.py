@@ -375,7 +375,8 @@ def test_r3_withdrawing_cuts_the_question_and_nothing_is_sent_afterwards(make, s
     assert later == [] and len(service.positions) == after[1]
 
 
-def test_r3_a_question_that_waits_for_its_turn_is_not_asked_after_a_withdrawal(make, service):
+def waiting_its_turn(make):
+    """A drive whose question waits behind other work of the sender, until ``go`` is set."""
     connect = granted(make)
     worker, go = connect._opened().sender.worker, threading.Event()
     source = PushSource(capacity=500)
@@ -383,6 +384,11 @@ def test_r3_a_question_that_waits_for_its_turn_is_not_asked_after_a_withdrawal(m
     worker.post(lambda: go.wait(PATIENCE_S))
     push(source, drive_along(STRAY))
     until(iter(drive), OffRoute)
+    return connect, drive, worker, go
+
+
+def test_r3_a_question_that_waits_for_its_turn_is_not_asked_after_a_withdrawal(make, service):
+    connect, drive, worker, go = waiting_its_turn(make)
     assert connect.withdraw().complete
     go.set()
     assert drive.wait(PATIENCE_S)
@@ -416,13 +422,7 @@ def test_a_drive_that_is_stopped_waits_for_no_question(make, service, live, end)
 
 
 def test_a_question_that_waits_for_its_turn_is_not_asked_after_a_stop(make, service):
-    connect = granted(make)
-    worker, go = connect._opened().sender.worker, threading.Event()
-    source = PushSource(capacity=500)
-    drive = connect.drive(source, route=route_north())
-    worker.post(lambda: go.wait(PATIENCE_S))
-    push(source, drive_along(STRAY))
-    until(iter(drive), OffRoute)
+    _, drive, _, go = waiting_its_turn(make)
     stopping = threading.Thread(target=drive.stop)
     stopping.start()
     assert drive._guiding is not None

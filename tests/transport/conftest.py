@@ -22,18 +22,6 @@ sys.path.insert(0, str(Path(__file__).parent))  # importlib mode leaves it out, 
 from transport_peers import server_context
 
 
-@pytest.fixture(scope="session")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="session")
-def ca_bundle(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("ca") / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return str(path)
-
-
 @pytest.fixture
 def tls(authority: trustme.CA) -> ssl.SSLContext:
     return server_context(authority.issue_cert("localhost", "127.0.0.1"))

@@ -88,23 +88,6 @@ def test_r5_withdraw_is_acknowledged_by_a_2xx_document_alone(client: ServiceClie
                 client.withdraw(RECORD, {})
 
 
-def test_r3_a_notice_goes_over_a_connection_that_carried_no_position(door: Door, clearance: Clearance) -> None:
-    with Peer() as peer:
-        client = ServiceClient(door, f"http://127.0.0.1:{peer.port}")
-        client.resolve()
-        for key in ("one", "two"):
-            client.send_positions(clearance, b"{}", key=key, token="t", flight=flight_of()[0])
-        assert peer.connections == 1
-        with pytest.raises(ServiceUnreachable, match="unreadable"):  # this peer is no service
-            client.withdraw(RECORD, {"epoch": 1})
-        assert peer.connections == 2
-    assert [head.split(b" ", 2)[1].rsplit(b"/", 1)[-1] for head, _ in peer.requests] == [
-        b"positions",
-        b"positions",
-        b"withdrawals",
-    ]
-
-
 def test_positions_leave_compressed_with_a_quoted_key(door: Door, clearance: Clearance) -> None:
     with Peer() as peer:
         client = ServiceClient(door, f"http://127.0.0.1:{peer.port}")

@@ -359,6 +359,25 @@ def test_a_connection_idle_for_long_is_not_used_again(door: Door, monkeypatch: p
         assert peer.connections == 2
 
 
+def test_r3_what_begins_anew_uses_no_connection_from_before(door: Door, clearance: Clearance) -> None:
+    def send(url: str) -> None:
+        door.resolve(url)
+        flight = flight_of()[0]
+        assert door.exchange(
+            "POST", url, headers={}, body=b"{}", clearance=clearance, carries="position", flight=flight
+        ).ok
+
+    with Peer() as peer:
+        send(peer.url)
+        send(peer.url)
+        assert peer.connections == 1
+        door.begin_anew()
+        assert door.exchange("POST", peer.url, headers={}, body=b"a notice").ok
+        assert peer.connections == 2
+        send(peer.url)
+        assert peer.connections == 2, "one that was opened since is as good as any"
+
+
 def test_a_closed_door_opens_again(door: Door) -> None:
     with Peer() as peer:
         assert door.exchange("GET", peer.url, headers={}).ok
