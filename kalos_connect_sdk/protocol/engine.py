@@ -213,7 +213,7 @@ class Engine:
             epoch = max(state.page.granted(purpose), state.snapshot.records[purpose].epoch)
             if epoch:
                 self.view.latch[purpose] = max(self.view.latch[purpose], epoch)
-                written[purpose] = (epoch, state.page.end(purpose, epoch))
+                written[purpose] = (epoch, state.page.end(purpose, epoch, withdrawn=True))
         self.view.changed()
         if self._works is not None:
             self._works.asking.cancelled += 1

@@ -157,7 +157,8 @@ class Sender:
 
     def _step(self, work: _Round, deadline: float) -> None:
         """One batch, or the reason why there is none."""
-        decision = self._view.just_over() or self._view.decide(Purpose.NAVIGATION)
+        over = self._view.just_over()
+        decision = over if over is not None else self._view.decide(Purpose.NAVIGATION)
         if decision.clearance is None:
             work.done, work.reason = True, decision.reason
             return

@@ -16,6 +16,8 @@ class Snapshot:
     """What is known of every record at one version of the page."""
 
     version: int
+    withdrawals: Mapping[Purpose, int]
+    """The page's count of withdrawals then: another number now means that one came since."""
     records: Mapping[Purpose, RecordState]
     authentic: Mapping[Purpose, bool]
     floor: Mapping[Purpose, int]

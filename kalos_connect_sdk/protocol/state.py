@@ -64,7 +64,7 @@ class State:
         self._writing: Lease | None = None
         self._time = Timekeeper(clock, Mark.from_text(self.ledger.meta("mark")))
         self.forget_history()
-        self.snapshot = self._publish()
+        self.snapshot = self._publish(self.page.version, self._withdrawals())
         self.reload()
 
     # -- reading ---------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ class State:
         ``ask_vault`` tries a vault that could not be read before; otherwise it is read once, and only
         when a record says given.
         """
-        version = self.page.version
+        version, withdrawals = self.page.version, self._withdrawals()
         self.unreadable = None
         self.problem = ""
         ram: RamState | None = None
@@ -100,7 +100,7 @@ class State:
             self._lock_out(str(error))
         if self.unreadable is None and any(record.status.active for record in self._records.values()):
             self._authenticate(ask_vault)
-        self.snapshot = self._publish(version, ram)
+        self.snapshot = self._publish(version, withdrawals, ram)
         return self.snapshot
 
     def _lock_out(self, problem: str, reason: Reason = Reason.STATE_UNREADABLE) -> None:
@@ -160,13 +160,17 @@ class State:
             and self._authentic_epoch[purpose] != record.epoch
         )
 
-    def _publish(self, version: int | None = None, ram: RamState | None = None) -> Snapshot:
+    def _withdrawals(self) -> dict[Purpose, int]:
+        return {purpose: self.page.withdrawals(purpose) for purpose in Purpose}
+
+    def _publish(self, version: int, withdrawals: Mapping[Purpose, int], ram: RamState | None = None) -> Snapshot:
         floor: dict[Purpose, int] = {}
         for purpose in Purpose:
             in_ram = ram.counters.get(purpose, 0) if ram else 0
             floor[purpose] = max(in_ram, self.secret.counter(purpose) if self.secret else 0)
         return Snapshot(
-            self.page.version if version is None else version,
+            version,
+            withdrawals,
             dict(self._records),
             {p: self._authentic_epoch[p] == self._records[p].epoch > 0 for p in Purpose},
             floor,

@@ -249,7 +249,8 @@ class View:
     def _ask_in_full(self) -> tuple[Decision, bool]:
         self._last = None
         changes = self._changes
-        decision = self.just_over() or self.certain(_NAVIGATION)
+        over = self.just_over()
+        decision = over if over is not None else self.certain(_NAVIGATION)
         border_open = self.border_open() if decision.allowed else False
         if not self._simulated:
             clearance = decision.clearance
@@ -261,20 +262,22 @@ class View:
         return decision, border_open
 
     def just_over(self) -> Decision | None:
-        """A no at once while another program withdraws: to read the ledger now would only keep it waiting."""
-        snapshot = self._state.snapshot
+        """A no at once while somebody withdraws: to read the ledger now would only keep them waiting. None when nothing
+        is over, and when only the ledger can say why."""
+        snapshot, page = self._state.snapshot, self._state.page
         record = snapshot.records[_NAVIGATION]
         if not record.status.active or not self.ended(_NAVIGATION, record.epoch):
             return None
+        counted = page.withdrawals(_NAVIGATION) != snapshot.withdrawals[_NAVIGATION]
+        if not counted and self.latch[_NAVIGATION] < record.epoch:
+            return None  # time, the service, the vehicle: whoever ended it writes down which
         now = time.monotonic()
         if self._over_since[0] != record.epoch:
             self._over_since = (record.epoch, now)
         late = now - self._over_since[1] > _REPEAT_NO_S
-        return (
-            None
-            if late or self._state.page.granted(_NAVIGATION) > record.epoch
-            else self.decide(_NAVIGATION, snapshot=snapshot)
-        )
+        if late or page.granted(_NAVIGATION) > record.epoch:
+            return None
+        return self.decide(_NAVIGATION, snapshot=snapshot)
 
     def ending_elsewhere(self) -> bool:
         """True while another program withdraws, as far as we know."""

@@ -26,6 +26,8 @@ __all__ = ["Watcher"]
 _TICK_S = 0.25
 _SOON_S = 0.02
 _GRACE_S = 1.0
+_GIVE_WAY_S = 0.005
+"""What everybody cuts is noted on the page, which would wake everybody's watcher again, while somebody withdraws."""
 _KEEP_TIME_S = 300.0
 _OVER = {
     Reason.EXPIRED: CAUSES["time"],
@@ -124,6 +126,8 @@ class Watcher:
                 self._look()
             except Exception:  # noqa: S112 - no state to be read, an adapter that fails: R3 needs this thread all the same
                 continue
+            if self._over_since is not None:
+                time.sleep(_GIVE_WAY_S)
 
     def _pause_s(self) -> float:
         """A look that is owed to somebody is made when it is due, not at the next tick."""

@@ -122,8 +122,9 @@ class Page:
             raise StateUnreadable(f"{self._directory.path / NAME} is damaged; keep it and call reset()")
         return max(value for value in values if value is not None)
 
-    def end(self, purpose: Purpose, epoch: int) -> bool:
-        """Write the tombstone of ``epoch``. True when it is on disk.
+    def end(self, purpose: Purpose, epoch: int, *, withdrawn: bool = False) -> bool:
+        """Write the tombstone of ``epoch``. True when it is on disk. ``withdrawn``: count the withdrawal with it, so
+        that other programs know the reason at once.
 
         False: the disk did not take it. Readers of the page see it all the same, unless even the mapping
         refused; the caller's own latch holds in any case. Once a sync has failed, this object never says
@@ -140,6 +141,8 @@ class Page:
             self._unsynced = True
             self._store_through_mapping(pair, 8 * index)
             return False
+        if withdrawn:
+            self._count_withdrawal(purpose)
         try:
             os.fdatasync(self._fd)
         except OSError:
@@ -180,10 +183,13 @@ class Page:
 
     def count_withdrawal(self, purpose: Purpose) -> None:
         """Raise :meth:`withdrawals`. Never raises: a tombstone follows anyway when something was granted."""
+        self._count_withdrawal(purpose)
+        self.bump()
+
+    def _count_withdrawal(self, purpose: Purpose) -> None:
         # The clock, not plus one: two processes at once would count to the same number.
         index = self._control(purpose) + 2
         self._put(index, max(self._read(index, 1)[0] + 1, time.monotonic_ns()) & _MASK)
-        self.bump()
 
     def cuts(self) -> list[tuple[int, int]]:
         """The notes of requests cut in flight, (tag, value); (0, 0) is a free place. See :mod:`.cuts`."""

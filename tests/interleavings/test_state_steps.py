@@ -158,4 +158,4 @@ def test_r7_without_any_secret_there_is_no_counter_to_raise(scene):
 def test_what_nobody_knows_of_is_read_as_a_counter_of_none(scene):
     program = scene.program()
     assert dict(program.state.snapshot.floor) == dict.fromkeys(Purpose, 0)
-    assert program.state._publish().floor == dict.fromkeys(Purpose, 0)
+    assert program.state._publish(1, {}).floor == dict.fromkeys(Purpose, 0)

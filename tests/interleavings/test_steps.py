@@ -23,6 +23,7 @@ from kalos_connect_sdk.model.vehicle import OsAnswer, VehicleState
 from kalos_connect_sdk.protocol import granting
 from kalos_connect_sdk.protocol.causes import CAUSES
 from kalos_connect_sdk.protocol.granting import Shown
+from kalos_connect_sdk.protocol.sending import _Round
 from kalos_connect_sdk.protocol.state import WRITER_WAIT_S
 from kalos_connect_sdk.storage.datakeys import DataKeys, Place
 from kalos_connect_sdk.storage.failure import StorageFailure
@@ -699,7 +700,7 @@ def test_each_epoch_is_looked_up_in_its_own_slot(twice):
 def test_a_program_is_told_no_at_once_while_another_withdraws_and_the_reason_soon(scene):
     other, program = scene.program(), scene.program()
     assert program.view.just_over() is None
-    other.state.page.end(NAVIGATION, 1)
+    other.state.page.end(NAVIGATION, 1, withdrawn=True)
     told = program.view.just_over()
     assert told is not None and told.reason is Reason.WITHDRAWN
     assert program.view.just_over() is not None
@@ -709,6 +710,28 @@ def test_a_program_is_told_no_at_once_while_another_withdraws_and_the_reason_soo
     assert program.view.just_over() is not None, "another epoch's time is not this one's"
     other.state.page.set_granted(NAVIGATION, 2)
     assert program.view.just_over() is None, "there is a later grant to be read"
+
+
+def test_an_end_that_is_no_withdrawal_says_why_only_in_the_ledger(scene):
+    other, program = scene.program(), scene.program()
+    other.state.page.end(NAVIGATION, 1)
+    assert program.view.just_over() is None
+    program.view.latch[NAVIGATION] = 1
+    told = program.view.just_over()
+    assert told is not None and told.reason is Reason.WITHDRAWN, "this program withdrew: there is nothing to look up"
+
+
+def test_while_somebody_withdraws_no_submit_and_no_flush_asks_the_keeper(scene):
+    """The answer is a no, and a no is false: it was taken for no answer once."""
+    other, program = scene.program(), scene.program()
+    asked = []
+    program.view._refresh = lambda: (asked.append(1), program.state.reload())[1]
+    other.state.page.end(NAVIGATION, 1, withdrawn=True)
+    decision, _ = program.view.navigation()
+    assert (decision.allowed, decision.reason, asked) == (False, Reason.WITHDRAWN, [])
+    work = _Round()
+    program.sender._step(work, time.monotonic() + 1)
+    assert (work.done, work.reason, asked) == (True, Reason.WITHDRAWN, [])
 
 
 class Failing:

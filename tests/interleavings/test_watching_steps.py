@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
@@ -80,6 +81,24 @@ def test_r3_an_ended_grant_is_cut_at_every_look_and_finished_when_nobody_does(se
     assert seen.look(0.25) == ["cut", "finish"]
     assert seen.look(watching._GRACE_S) == ["cut"]
     assert seen.look(0.25) == ["cut", "finish"]
+
+
+def test_r3_what_is_written_while_a_watcher_gives_way_wakes_it_once(seen, monkeypatch):
+    """Every note of a cut would wake the watchers of all programs, eight notes eight watchers each."""
+    gives_way, go = SimpleQueue(), SimpleQueue()
+    monkeypatch.setattr(watching.time, "sleep", lambda s: (gives_way.put(s), go.get(timeout=30)), raising=False)
+    page = seen.program.state.page
+    seen.watcher.start()
+    page.end(NAVIGATION, 1)
+    for _ in range(8):
+        assert gives_way.get(timeout=30) == watching._GIVE_WAY_S
+        for place in range(20):
+            page.set_cut(place, page.tag, 1)
+        go.put(True)
+    assert gives_way.get(timeout=30)
+    assert seen.did.count("cut") in (9, 10), "a cut for each time, or one more for what was written before the first"
+    seen.watcher._stopping = True
+    go.put(True)
 
 
 def test_an_end_that_somebody_finished_is_not_waited_for(seen):

@@ -189,7 +189,7 @@ def test_r5_who_flushes_while_another_withdraws_leaves_telling_to_it_and_tells_w
     asking, dying = granted(make), make()
     asking.submit(Position(*HERE))
     page = dying._opened().state.page
-    page.end(Purpose.NAVIGATION, 1)  # the last that the other does
+    page.end(Purpose.NAVIGATION, 1, withdrawn=True)  # the last that the other does
     with monkeypatch.context() as patch:
         patch.setattr(view, "_REPEAT_NO_S", 60.0)  # however slow this machine is, the other is still at it
         report = asking.flush()
