@@ -251,6 +251,30 @@ def threads(stack: ExitStack, folder: str, *, tls: bool = False, by_signal: bool
     return play
 
 
+def shared(stack: ExitStack, folder: str) -> Round:
+    """Eight busy threads that share the :class:`Connect` that withdraws."""
+    _, url = stack.enter_context(sink(folder))
+
+    def play() -> dict[str, float]:
+        words: queue.SimpleQueue[str] = queue.SimpleQueue()
+        with connect_at(folder, url) as connect:
+            connect.request_permission(user_action=True)
+            crowd = [
+                threading.Thread(target=submit_and_flush, args=(connect, number, lambda: words.put("busy")))
+                for number in range(SENDERS)
+            ]
+            for thread in crowd:
+                thread.start()
+            for _ in crowd:
+                words.get()
+            measured = timed(connect)
+            for thread in crowd:
+                thread.join()
+            return measured
+
+    return play
+
+
 def told(stack: ExitStack, folder: str) -> Round:
     """Another program withdraws; ours has a subscriber, a running drive and an indicator. From the other's call of
     ``withdraw()``, the tombstone's write included."""
@@ -394,8 +418,12 @@ SCENES: dict[str, tuple[str, Scene]] = {
     "http": ("8 busy senders in 2 other processes, http", lambda s, f: others(s, f)),
     "https": ("8 busy senders in 2 other processes, https", lambda s, f: others(s, f, tls=True)),
     "stalled": ("8 requests of 2 other processes wait for a stalled service", lambda s, f: others(s, f, stall=True)),
-    "threads": ("8 busy sender threads in this process, http", lambda s, f: threads(s, f)),
-    "threads-tls": ("8 busy sender threads in this process, https", lambda s, f: threads(s, f, tls=True)),
+    "threads": ("8 busy threads in this process, each a `Connect` of its own, http", lambda s, f: threads(s, f)),
+    "threads-tls": (
+        "8 busy threads in this process, each a `Connect` of its own, https",
+        lambda s, f: threads(s, f, tls=True),
+    ),
+    "shared": ("8 busy threads that share one `Connect`, http", lambda s, f: shared(s, f)),
     "signal": ("in a signal handler that interrupts one of 8 busy threads", lambda s, f: threads(s, f, by_signal=True)),
     "floor": ("the same as the third row, after the probes below", lambda s, f: others(s, f, floor=True)),
 }

@@ -44,8 +44,6 @@ _REPEAT_S = 1.0
 _SLICE_S = 0.1
 _ENDING_SLICES = 4
 """It may be the courier that ends the consent just now, for a reason that the report should know."""
-_GIVE_WAY_S = 0.005
-"""Who was cut leaves the processor to who withdraws: it has keys to destroy, and we have nothing to do."""
 
 
 @dataclass(slots=True)
@@ -255,8 +253,6 @@ class Sender:
             lease.release()
         if answered is not None:
             self._conclude(work, epoch, box, token, *answered)
-        elif not self._view.still_open(epoch):
-            self.worker.nap(_GIVE_WAY_S)
 
     def _locked(
         self, work: _Round, epoch: int, box: Box, count: int, token: str, lease: Lease

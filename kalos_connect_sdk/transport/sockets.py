@@ -27,6 +27,7 @@ PIECE_BYTES: Final = 16 * 1024
 """Consent is read again at least this often while a request is written."""
 
 _SEND_BUFFER_BYTES: Final = 32 * 1024
+_GIVE_WAY_S: Final = 0.005
 
 _here = threading.local()
 
@@ -71,6 +72,12 @@ class Voyage:
             self.flight.check()
         return self.remaining_s()
 
+    def give_way(self) -> None:
+        """Who was cut while it waited for an answer has nothing left to do but to unwind. Who withdraws has keys to
+        destroy: for a moment the processor and the interpreter's lock are theirs."""
+        if self.flight is not None and self.flight.aborted:
+            time.sleep(_GIVE_WAY_S)
+
     def board(self, line: Lifeline) -> None:
         """Tie the flight, if there is one, to a connection."""
         if self.flight is not None:
@@ -107,8 +114,12 @@ class GuardedSocket(socket.socket):
         return super().recv(bufsize, flags)
 
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
-        self.settimeout(current_voyage().remaining_s())
-        return super().recv_into(buffer, nbytes or 0, flags)
+        voyage = current_voyage()
+        self.settimeout(voyage.remaining_s())
+        try:
+            return super().recv_into(buffer, nbytes or 0, flags)
+        finally:
+            voyage.give_way()
 
 
 class GuardedTlsSocket(ssl.SSLSocket):
@@ -123,8 +134,12 @@ class GuardedTlsSocket(ssl.SSLSocket):
         return super().recv(buflen, flags)
 
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
-        self.settimeout(current_voyage().remaining_s())
-        return super().recv_into(buffer, nbytes, flags)
+        voyage = current_voyage()
+        self.settimeout(voyage.remaining_s())
+        try:
+            return super().recv_into(buffer, nbytes, flags)
+        finally:
+            voyage.give_way()
 
 
 def open_socket(voyage: Voyage, host: str, port: int) -> tuple[GuardedSocket, Lifeline]:

@@ -10,14 +10,16 @@ import ssl
 import struct
 import termios
 import threading
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from transport_peers import OK, Conversation, Peer, Ride, flight_of
 
 from kalos_connect_sdk.core.gate import Clearance
 from kalos_connect_sdk.errors import ServiceUnreachable
-from kalos_connect_sdk.transport import lifeline
+from kalos_connect_sdk.transport import lifeline, sockets
 from kalos_connect_sdk.transport.door import Door
 from kalos_connect_sdk.transport.flight import Aborted, Flight, Flights
 
@@ -333,6 +335,33 @@ def test_a_flight_is_good_for_one_exchange(door: Door, clearance: Clearance) -> 
         flight, _ = flight_of()
         assert send(door, peer.url, clearance, flight, CANARY).join().error is None
         assert isinstance(send(door, peer.url, clearance, flight, CANARY).join().error, RuntimeError)
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["answered", "cut"])
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+def test_who_is_cut_while_it_waits_rests_before_it_unwinds_and_nobody_else_does(
+    door: Door, clearance: Clearance, tls: ssl.SSLContext, secure: bool, cut: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests: list[float] = []
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=rests.append)
+    monkeypatch.setattr(sockets, "time", clock)
+    got, go = threading.Event(), threading.Event()
+
+    def slow(talk: Conversation) -> None:
+        talk.request()
+        got.set()
+        if go.wait(10) and not cut:
+            talk.say(OK)
+
+    with Peer(slow, tls=tls if secure else None) as peer:
+        flight, deaths = flight_of()
+        ride = send(door, peer.url, clearance, flight, CANARY)
+        assert got.wait(10)
+        if cut:
+            assert flight.abort() is True and deaths == ["dead"], "and it did not wait for the rest"
+        go.set()
+        ride.join()
+    assert rests == ([sockets._GIVE_WAY_S] if cut else [])
 
 
 def test_r3_without_a_way_to_sever_the_drain_ends_when_the_sender_has_unwound(
