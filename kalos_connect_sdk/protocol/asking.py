@@ -70,6 +70,9 @@ class _Wanted:
     user_action: bool
     guardian: str | None
     """A reference to evidence of a guardian's consent (R17)."""
+    withdrawals: int
+    cancelled: int
+    """The counts of withdrawals on the page and of this process when it was asked for: any later one voids it (R11)."""
 
     def covers(self, other: _Wanted) -> bool:
         """What this comes to answers ``other`` as well."""
@@ -115,7 +118,8 @@ class Asking:
         self, purpose: Purpose, precision: Precision, user_action: bool, guardian: str | None = None
     ) -> Future[Permission]:
         """Ask when the rules allow; a request while a prompt of the purpose is open joins it."""
-        wanted = _Wanted(purpose, precision, user_action, guardian_reference(guardian))
+        evidence, withdrawals = guardian_reference(guardian), self._state.page.withdrawals(purpose)
+        wanted = _Wanted(purpose, precision, user_action, evidence, withdrawals, self.cancelled)
         with self._lock:
             self._open = [(known, future) for known, future in self._open if not future.done()]
             for known, running in self._open:
@@ -170,6 +174,8 @@ class Asking:
             present = self._present(purpose)
             if present.granted:  # by another program, while we came to this
                 return self._already(present, purpose, wanted.precision)
+            if self._void(wanted):
+                return self._told(purpose, Reason.WITHDRAWN)
             return self._prompt(wanted)
 
     def _present(self, purpose: Purpose) -> Permission:
@@ -183,19 +189,18 @@ class Asking:
 
     def _joined(self, lock: FileLock, wanted: _Wanted, before: int) -> Permission:
         """Another program, or another request of this one, prompts: its answer counts."""
-        purpose, page = wanted.purpose, self._state.page
-        cancelled, withdrawals = self.cancelled, page.withdrawals(purpose)
-
-        def over() -> bool:
-            return self.cancelled != cancelled or page.withdrawals(purpose) != withdrawals
-
-        wait_until_free(lock, over, PROMPT_DEADLINE_S)
+        purpose = wanted.purpose
+        wait_until_free(lock, lambda: self._void(wanted), PROMPT_DEADLINE_S)
         present = self._present(purpose)
         if present.granted:
             return self._already(present, purpose, wanted.precision)
-        if over():
+        if self._void(wanted):
             return self._told(purpose, Reason.WITHDRAWN)
         return self._told(purpose, self._keeper.call(lambda: came_to(self._state, purpose, before)))
+
+    def _void(self, wanted: _Wanted) -> bool:
+        """Whether somebody withdrew since it was asked for."""
+        return self.cancelled != wanted.cancelled or self._state.page.withdrawals(wanted.purpose) != wanted.withdrawals
 
     def _already(self, present: Permission, purpose: Purpose, precision: Precision) -> Permission:
         if precision is Precision.APPROXIMATE and present.precision is Precision.PRECISE:
@@ -244,13 +249,13 @@ class Asking:
         )
 
     def _prompt(self, wanted: _Wanted) -> Permission:
-        state, purpose, precision = self._state, wanted.purpose, wanted.precision
+        purpose, precision = wanted.purpose, wanted.precision
         notice = self._notices(purpose)
         shown = Shown(
             purpose=purpose,
             notice=notice,
             text=notice.text(self._config.locale),
-            withdrawals=state.page.withdrawals(purpose),
+            withdrawals=wanted.withdrawals,
             vehicle=self._view.vehicle(),
             simulated=self._simulated,
             guardian=wanted.guardian,
@@ -304,7 +309,7 @@ class Asking:
         if prompter is None:
             raise _Closed(Event.PROMPT_FAILED, Reason.NO_PROMPTER, "device")
         answers: SimpleQueue[PromptAnswer | BaseException] = SimpleQueue()
-        started, cancelled = self._state.clock.read().boottime_s, self.cancelled
+        started = self._state.clock.read().boottime_s
         closing = threading.Event()
         request = PromptRequest(
             purpose=shown.purpose,
@@ -323,7 +328,7 @@ class Asking:
         try:
             if not _begun(asker):
                 raise _Closed(Event.PROMPT_FAILED, Reason.PROMPT_FAILED, "device")
-            answer = self._await(shown, wanted, answers, started, cancelled)
+            answer = self._await(wanted, answers, started)
         finally:
             closing.set()
         if not isinstance(answer, PromptAnswer):
@@ -331,12 +336,7 @@ class Asking:
         return answer
 
     def _await(
-        self,
-        shown: Shown,
-        wanted: _Wanted,
-        answers: SimpleQueue[PromptAnswer | BaseException],
-        started: float,
-        cancelled: int,
+        self, wanted: _Wanted, answers: SimpleQueue[PromptAnswer | BaseException], started: float
     ) -> PromptAnswer | BaseException:
         while True:
             answer = None
@@ -346,7 +346,7 @@ class Asking:
                 pass
             if answer is not None and not _allows(answer):
                 return answer  # a no is never too late
-            if self.cancelled != cancelled or self._state.page.withdrawals(shown.purpose) != shown.withdrawals:
+            if self._void(wanted):
                 raise _Closed(Event.DISMISS, Reason.WITHDRAWN)
             self._close_if_not_asked_now(wanted)
             if answer is not None:

@@ -77,8 +77,9 @@ class Ending:
     ) -> WithdrawalReport:
         """End the grants of ``purposes`` and drop what they covered; never waits for the network, never raises.
 
-        ``written``: tombstones that the caller has written already, and whether they are on disk. ``answer``: told
-        the report as soon as nothing is left that could change it; what is returned knows of the history as well.
+        ``written``: what the caller has written and counted already: up to which epoch, and whether it is on disk.
+        ``answer``: told the report as soon as nothing is left that could change it; what is returned knows of the
+        history as well.
         """
         started = time.monotonic()
         tally = Tally()
@@ -127,7 +128,8 @@ class Ending:
             record = state.snapshot.records[purpose]
             epoch = record.epoch
             if cause.event is Event.WITHDRAW:
-                state.page.count_withdrawal(purpose)  # voids an Allow that is on its way (R11)
+                if purpose not in written:
+                    state.page.count_withdrawal(purpose)  # voids an Allow that is on its way (R11)
                 epoch = max(state.page.granted(purpose), epoch)
                 if purpose is Purpose.NAVIGATION and state.unreadable is Reason.STATE_UNREADABLE:
                     epoch = max(epoch, state.keys.epoch())  # page and ledger may both be unreadable; the key is there

@@ -214,6 +214,9 @@ class Engine:
             if epoch:
                 self.view.latch[purpose] = max(self.view.latch[purpose], epoch)
                 written[purpose] = (epoch, state.page.end(purpose, epoch, withdrawn=True))
+            else:
+                state.page.count_withdrawal(purpose)
+                written[purpose] = (0, True)
         self.view.changed()
         if self._works is not None:
             self._works.asking.cancelled += 1

@@ -140,6 +140,8 @@ class Page:
         except OSError:
             self._unsynced = True
             self._store_through_mapping(pair, 8 * index)
+            if withdrawn:
+                self._count_withdrawal(purpose)
             return False
         if withdrawn:
             self._count_withdrawal(purpose)

@@ -160,7 +160,7 @@ class Program:
         """``Engine.withdraw``'s own part, then the keeper's."""
         epoch = max(self.state.page.granted(NAVIGATION), self.state.snapshot.records[NAVIGATION].epoch)
         self.view.latch[NAVIGATION] = max(self.view.latch[NAVIGATION], epoch)
-        written = {NAVIGATION: (epoch, self.state.page.end(NAVIGATION, epoch))}
+        written = {NAVIGATION: (epoch, self.state.page.end(NAVIGATION, epoch, withdrawn=True))}
         self.view.changed()
         self.report = self.keeper.call(lambda: self.ending.end([NAVIGATION], CAUSES["subject"], 5.0, written=written))
 

@@ -22,6 +22,7 @@ from kalos_connect_sdk import (
     Position,
     Precision,
     PromptAnswer,
+    Purpose,
     Reason,
 )
 from kalos_connect_sdk.protocol import asking
@@ -416,6 +417,25 @@ def test_r12_a_persons_own_act_is_not_answered_with_what_an_app_is_told(make):
     go_on.set()
     assert apps.result(30).state is PermissionState.BLOCKED
     assert persons.result(30).granted and prompter.asked == 2
+
+
+@pytest.mark.parametrize("by", ["this program", "another"])
+@pytest.mark.parametrize("purpose", list(Purpose))
+def test_r11_what_was_asked_for_before_a_withdrawal_shows_no_prompt_after_it(make, by, purpose):
+    prompter = ScriptedPrompter(ALLOW, ALLOW)
+    connect, other = make(prompter=prompter), make()
+    busy, go_on = threading.Event(), threading.Event()
+    connect._opened().keeper.post(lambda: (busy.set(), go_on.wait(60)))
+    assert busy.wait(30)
+    asked = connect.request_permission_future(purpose, user_action=True)
+    if by == "another":
+        assert other.withdraw().complete
+    else:
+        assert not connect.withdraw(timeout_s=0.0).complete, "its keeper is busy"
+    go_on.set()
+    told = asked.result(30)
+    assert (told.granted, told.reason, prompter.asked) == (False, Reason.WITHDRAWN, 0)
+    assert connect.request_permission(purpose, user_action=True).granted, "the withdrawal is no reason against the next"
 
 
 def test_r12_whoever_waits_behind_the_prompt_of_this_program_is_told_the_same(make):

@@ -64,6 +64,9 @@ class Coordinator(RuleBasedStateMachine):
             Connect("com.example.test", config=config, clock=self.clock, vehicle=self.car, prompter=self.person)
             for _ in range(2)
         ]
+        self.joined: SimpleQueue = SimpleQueue()
+        for facade in self.facades:
+            facade._opened().asking._joined = self.joins(facade._opened().asking._joined)
         # the oracle
         self.status, self.parked = "unknown", True
         self.dismissals, self.quiet_from_s = 0, None
@@ -75,6 +78,15 @@ class Coordinator(RuleBasedStateMachine):
         """Requests that wait for the open prompt."""
         self.wish: Future[Permission] | None = None
         """The one that waits for the next stop."""
+
+    def joins(self, join):
+        """The same, and it says so."""
+
+        def joined(*arguments):
+            self.joined.put(True)
+            return join(*arguments)
+
+        return joined
 
     # -- the table -------------------------------------------------------------------------------
 
@@ -126,6 +138,8 @@ class Coordinator(RuleBasedStateMachine):
             answer = future.result(20)
             assert (answer.state, answer.reason) == expected
             return
+        if self.open is not None and who != self.opener and future not in self.asked:
+            self.joined.get(timeout=20)  # else the prompt may be over before this one comes to it, and it asks anew
         self.asked.append(future)
         if self.open is None:
             self.appears(who)
@@ -254,7 +268,7 @@ def test_r11_r12_no_order_of_requests_answers_and_drives_breaks_the_coordinator(
             stateful_step_count=25 if FULL else 14,
             deadline=None,
             derandomize=not FULL,
-            phases=(Phase.explicit, Phase.reuse, Phase.generate, *((Phase.shrink,) if FULL else ())),
+            phases=(Phase.explicit, Phase.reuse, Phase.generate),  # threads race: a smaller example may not fail again
             suppress_health_check=list(HealthCheck),
         ),
     )
