@@ -421,5 +421,7 @@ def test_when_its_program_ends_the_page_says_so(centre, show):
     _, opened = centre()
     page = show(opened)
     opened.close()
-    page.wait_for_function("document.getElementById('said').textContent.includes('no longer connected')")
+    page.locator(
+        "#said", has_text="no longer connected"
+    ).wait_for()  # a function would be evaluated: the page forbids it
     assert page.locator("#ask").is_disabled()
