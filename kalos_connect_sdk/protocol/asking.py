@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from ..config import Config
@@ -37,7 +36,7 @@ from ..model.vehicle import VehicleState
 from ..ports import Prompter, PromptRequest
 from ..storage.locks import FileLock
 from .granting import Granting, Shown
-from .joining import came_to, last_event, wait_until_free
+from .joining import Wanted, came_to, last_event, wait_until_free
 from .snapshot import Snapshot
 from .state import State
 from .view import View
@@ -61,26 +60,6 @@ class _Closed(Exception):
         self.event = event
         self.reason = reason
         self.cause = cause
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    purpose: Purpose
-    precision: Precision
-    user_action: bool
-    guardian: str | None
-    """A reference to evidence of a guardian's consent (R17)."""
-    withdrawals: int
-    cancelled: int
-    """The counts of withdrawals on the page and of this process when it was asked for: any later one voids it (R11)."""
-
-    def covers(self, other: _Wanted) -> bool:
-        """What this comes to answers ``other`` as well."""
-        return (
-            (self.user_action or not other.user_action)
-            and (self.precision is other.precision or self.precision is Precision.APPROXIMATE)
-            and (other.guardian is None or self.guardian == other.guardian)
-        )
 
 
 class Asking:
@@ -109,40 +88,53 @@ class Asking:
         self._simulated = simulated
         self._granted = granted
         self._ask_service = ask_service
-        self._open: list[tuple[_Wanted, Future[Permission]]] = []
+        self._open: list[tuple[Wanted, Future[Permission]]] = []
         self._lock = threading.Lock()
-        self.cancelled = 0
-        """Counts withdrawals of this process; a plain attribute, raised even in a signal handler."""
+        self._closing = False
 
     def request(
-        self, purpose: Purpose, precision: Precision, user_action: bool, guardian: str | None = None
+        self,
+        purpose: Purpose,
+        precision: Precision,
+        user_action: bool,
+        guardian: str | None = None,
+        *,
+        withdrawals: int | None = None,
     ) -> Future[Permission]:
-        """Ask when the rules allow; a request while a prompt of the purpose is open joins it."""
-        evidence, withdrawals = guardian_reference(guardian), self._state.page.withdrawals(purpose)
-        wanted = _Wanted(purpose, precision, user_action, evidence, withdrawals, self.cancelled)
+        """Ask when the rules allow; a request while a prompt of the purpose is open joins it, unless somebody withdrew
+        since that was asked for. ``withdrawals``: their count when this was wished for, if that was not now."""
+        count = self._state.page.withdrawals(purpose) if withdrawals is None else withdrawals
+        wanted = Wanted(purpose, precision, user_action, guardian_reference(guardian), count)
         with self._lock:
             self._open = [(known, future) for known, future in self._open if not future.done()]
-            for known, running in self._open:
-                if known.purpose is purpose and known.covers(wanted):
+            open_here = [(known, running) for known, running in self._open if known.purpose is purpose]
+            void = [running for known, running in open_here if self._void(known)]
+            for known, running in open_here:
+                if running not in void and known.covers(wanted):
                     return running
             future: Future[Permission] = Future()
             future.set_running_or_notify_cancel()  # others may join it: nobody cancels it for all
             self._open.append((wanted, future))
-        if not _begun(threading.Thread(target=self._resolve, args=(future, wanted), name="kalos-prompt", daemon=True)):
+        if not _begun(
+            threading.Thread(target=self._resolve, args=(future, wanted, void), name="kalos-prompt", daemon=True)
+        ):
             future.set_result(_because(self._present(purpose), Reason.PROMPT_FAILED))
         return future
 
     def close(self) -> None:
         """Close open prompts; each resolves, within a moment."""
-        self.cancelled += 1
+        self._closing = True
         for _, future in list(self._open):
             try:
                 future.exception(timeout=_CLOSE_WAIT_S)
             except TimeoutError:
                 pass
 
-    def _resolve(self, future: Future[Permission], wanted: _Wanted) -> None:
-        """A prompt always resolves: with a permission, or with the error that stopped it."""
+    def _resolve(self, future: Future[Permission], wanted: Wanted, void: list[Future[Permission]]) -> None:
+        """A prompt always resolves: with a permission, or with the error that stopped it. ``void``: what closes within
+        a moment, and must not be joined."""
+        for each in void:
+            each.exception()
         try:
             answer = self._ask(wanted)
         except StateError as error:  # R1: what cannot be read or written is no consent
@@ -154,7 +146,7 @@ class Asking:
 
     # -- one request -----------------------------------------------------------------------------
 
-    def _ask(self, wanted: _Wanted) -> Permission:
+    def _ask(self, wanted: Wanted) -> Permission:
         purpose = wanted.purpose
         before = self._keeper.call(self._read)
         present = self._present(purpose)
@@ -187,7 +179,7 @@ class Asking:
         self._state.reload(ask_vault=True)
         return last_event(self._state)
 
-    def _joined(self, lock: FileLock, wanted: _Wanted, before: int) -> Permission:
+    def _joined(self, lock: FileLock, wanted: Wanted, before: int) -> Permission:
         """Another program, or another request of this one, prompts: its answer counts."""
         purpose = wanted.purpose
         wait_until_free(lock, lambda: self._void(wanted), PROMPT_DEADLINE_S)
@@ -196,11 +188,14 @@ class Asking:
             return self._already(present, purpose, wanted.precision)
         if self._void(wanted):
             return self._told(purpose, Reason.WITHDRAWN)
-        return self._told(purpose, self._keeper.call(lambda: came_to(self._state, purpose, before)))
+        reason = self._keeper.call(lambda: came_to(self._state, purpose, before))
+        if reason is Reason.WITHDRAWN:
+            return self._ask(wanted)  # that prompt was void, and this was asked for later
+        return self._told(purpose, reason)
 
-    def _void(self, wanted: _Wanted) -> bool:
-        """Whether somebody withdrew since it was asked for."""
-        return self.cancelled != wanted.cancelled or self._state.page.withdrawals(wanted.purpose) != wanted.withdrawals
+    def _void(self, wanted: Wanted) -> bool:
+        """Whether somebody withdrew since it was asked for, or this facade is being closed."""
+        return self._closing or self._state.page.withdrawals(wanted.purpose) != wanted.withdrawals
 
     def _already(self, present: Permission, purpose: Purpose, precision: Precision) -> Permission:
         if precision is Precision.APPROXIMATE and present.precision is Precision.PRECISE:
@@ -213,7 +208,7 @@ class Asking:
             return self._after_grant(purpose)
         return present
 
-    def _may_ask(self, wanted: _Wanted, snapshot: Snapshot) -> Ask:
+    def _may_ask(self, wanted: Wanted, snapshot: Snapshot) -> Ask:
         purpose = wanted.purpose
         record = snapshot.records[purpose]
         prompter = self._prompter()
@@ -248,7 +243,7 @@ class Asking:
             ask.permission_state or PermissionState.UNAVAILABLE, ask.reason or Reason.NOT_ASKED, epoch=record.epoch
         )
 
-    def _prompt(self, wanted: _Wanted) -> Permission:
+    def _prompt(self, wanted: Wanted) -> Permission:
         purpose, precision = wanted.purpose, wanted.precision
         notice = self._notices(purpose)
         shown = Shown(
@@ -303,7 +298,7 @@ class Asking:
 
     # -- the prompt itself -----------------------------------------------------------------------
 
-    def _answer(self, shown: Shown, wanted: _Wanted) -> PromptAnswer:
+    def _answer(self, shown: Shown, wanted: Wanted) -> PromptAnswer:
         """The person's answer; raises :class:`_Closed` when the prompt must close without one."""
         prompter = self._prompter()
         if prompter is None:
@@ -336,7 +331,7 @@ class Asking:
         return answer
 
     def _await(
-        self, wanted: _Wanted, answers: SimpleQueue[PromptAnswer | BaseException], started: float
+        self, wanted: Wanted, answers: SimpleQueue[PromptAnswer | BaseException], started: float
     ) -> PromptAnswer | BaseException:
         while True:
             answer = None
@@ -354,7 +349,7 @@ class Asking:
             if self._state.clock.read().boottime_s - started > PROMPT_DEADLINE_S:
                 raise _Closed(Event.DISMISS, Reason.DISMISSED)
 
-    def _close_if_not_asked_now(self, wanted: _Wanted) -> None:
+    def _close_if_not_asked_now(self, wanted: Wanted) -> None:
         """By what is known without the keeper: it may wait for a vault, and leaving park closes within a second."""
         ask = self._may_ask(wanted, self._state.snapshot)
         if ask.reason is Reason.DEFERRED:

@@ -33,6 +33,8 @@ from .tally import Tally, report_of
 __all__ = ["Ending", "Silence"]
 
 _VAULT_AGAIN_S = 30.0
+_COUNTED = (0, False)
+"""A tombstone is missing, but the wish was counted when it was uttered: again would void what was asked for since."""
 _PATIENCE_S = 0.02
 """Everybody who sends lets go within milliseconds: the ledger's commit would take longer than to wait for them."""
 
@@ -291,7 +293,7 @@ class Ending:
             for purpose, epoch in due.items()
             if max(state.page.granted(purpose), state.snapshot.records[purpose].epoch) > epoch
         ]
-        slipped = self._tombstones(late, cause, tally, {})
+        slipped = self._tombstones(late, cause, tally, dict.fromkeys(late, _COUNTED))
         if slipped:
             self._silence.cut()
         return slipped
@@ -366,7 +368,7 @@ class Ending:
                 tally = Tally(audited=True)  # R20: who finishes wishes nothing anew
                 due = {purpose: epoch}
                 if epoch and not self._state.page.ended(purpose, epoch):
-                    self._tombstones([purpose], cause, tally, {})
+                    self._tombstones([purpose], cause, tally, {purpose: _COUNTED})
                 self._erase(due, cause, lease, tally)
                 self._recovered[purpose] = (epoch, tally.dropped)
                 return  # one a round: the lease is let go with it

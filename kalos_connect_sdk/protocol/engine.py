@@ -210,16 +210,8 @@ class Engine:
         written: dict[Purpose, tuple[int, bool]] = {}
         state = self.state
         for purpose in purposes:
-            epoch = max(state.page.granted(purpose), state.snapshot.records[purpose].epoch)
-            if epoch:
-                self.view.latch[purpose] = max(self.view.latch[purpose], epoch)
-                written[purpose] = (epoch, state.page.end(purpose, epoch, withdrawn=True))
-            else:
-                state.page.count_withdrawal(purpose)
-                written[purpose] = (0, True)
+            written[purpose] = self._end_on_page(purpose)
         self.view.changed()
-        if self._works is not None:
-            self._works.asking.cancelled += 1
         reply: Reply[WithdrawalReport] = Reply()
         self.keeper.begin(lambda: self.works.withdraw(purposes, timeout_s, written, reply.put), reply)
         busy = self.keeper.here or (self._works is not None and self._works.sender.worker.here)
@@ -240,6 +232,22 @@ class Engine:
             elapsed_s=time.monotonic() - started,
             detail="Nothing new is sent. What is left to do is in remaining.",
         )
+
+    def _end_on_page(self, purpose: Purpose) -> tuple[int, bool]:
+        """Tombstone and count, in one; up to which epoch, and whether it is on disk. Whoever grants announces the epoch
+        before they read the count, so either they see ours, or we see theirs (R11)."""
+        page, on_disk = self.state.page, True
+        epoch = max(page.granted(purpose), self.state.snapshot.records[purpose].epoch)
+        if epoch:
+            self.view.latch[purpose] = max(self.view.latch[purpose], epoch)
+            on_disk = page.end(purpose, epoch, withdrawn=True)
+        else:
+            page.count_withdrawal(purpose)
+        slipped_in = page.granted(purpose)
+        if slipped_in > epoch:
+            self.view.latch[purpose] = max(self.view.latch[purpose], slipped_in)
+            epoch, on_disk = slipped_in, page.end(purpose, slipped_in)
+        return epoch, on_disk
 
     def close(self) -> None:
         """Wait at most two seconds for a pending notice, then stop. Sends no position; the box stays, sealed."""

@@ -53,7 +53,10 @@ def _replace(engine: Engine) -> None:
     highest = {purpose: _highest(engine, purpose, notices) for purpose in Purpose}
     stamp = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%dT%H%M%S")
     if not state.page.intact():
-        state.page = Page.renew(state.directory, stamp, highest)
+        page = Page.renew(state.directory, stamp, highest)
+        for purpose in Purpose:
+            page.count_withdrawal(purpose)  # as on the old one: an Allow that was given before is void (R11)
+        state.page = page
     for purpose, epoch in highest.items():
         if epoch:
             state.page.set_granted(purpose, epoch)

@@ -17,7 +17,8 @@ class Snapshot:
 
     version: int
     withdrawals: Mapping[Purpose, int]
-    """The page's count of withdrawals then: another number now means that one came since."""
+    """The page's count of withdrawals then, or before what is over and not recorded yet: another number now means that
+    one came since."""
     records: Mapping[Purpose, RecordState]
     authentic: Mapping[Purpose, bool]
     floor: Mapping[Purpose, int]
@@ -29,3 +30,7 @@ class Snapshot:
     """The secret lives for this run only (R9)."""
     published: Mapping[Purpose, str]
     """What the service last published about the notice of each purpose, as the ledger keeps it."""
+
+    def knows(self, record: RecordState) -> bool:
+        """Whether it was read under the same grant."""
+        return self.records[record.purpose].epoch == record.epoch

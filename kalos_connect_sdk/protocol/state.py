@@ -100,6 +100,10 @@ class State:
             self._lock_out(str(error))
         if self.unreadable is None and any(record.status.active for record in self._records.values()):
             self._authenticate(ask_vault)
+        for purpose, record in self._records.items():
+            before = self.snapshot
+            if record.status.active and self.page.ended(purpose, record.epoch) and before.knows(record):
+                withdrawals[purpose] = before.withdrawals[purpose]  # it is being withdrawn, still
         self.snapshot = self._publish(version, withdrawals, ram)
         return self.snapshot
 

@@ -31,7 +31,7 @@ def withdraw_unopened(parts: Parts, purposes: Sequence[Purpose], problem: str) -
             page.count_withdrawal(purpose)
             epoch = page.granted(purpose)
             if epoch:
-                ended.append(page.end(purpose, epoch, withdrawn=True))
+                ended.append(page.end(purpose, epoch))
         page.close()
     except (StateError, OSError):
         ended.append(False)  # not even that: the report says so

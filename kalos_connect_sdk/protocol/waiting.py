@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 from ..model.consent import Permission, PermissionState, Precision, Purpose, guardian_reference
 from .asking import Asking
@@ -17,6 +18,17 @@ from .view import View
 __all__ = ["WhenParked"]
 
 _LOOK_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Wish:
+    """One question; ``withdrawals``: their count when it was wished for."""
+
+    future: Future[Permission]
+    purpose: Purpose
+    precision: Precision
+    guardian: str | None
+    withdrawals: int
 
 
 class WhenParked:
@@ -30,7 +42,7 @@ class WhenParked:
         self._view = view
         self._may_ask = may_ask
         self._withdrawals = withdrawals
-        self._waiting: dict[Purpose, tuple[Future[Permission], Precision, str | None, int]] = {}
+        self._waiting: dict[Purpose, _Wish] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
 
@@ -38,17 +50,17 @@ class WhenParked:
         """Ask at the next stop; now, when parked."""
         guardian = guardian_reference(guardian)
         with self._lock:
-            known = self._waiting.get(purpose)
-            if known is not None:
-                return known[0]
+            known, withdrawals = self._waiting.get(purpose), self._withdrawals(purpose)
+            if known is not None and known.withdrawals == withdrawals:
+                return known.future
             future: Future[Permission] = Future()
             future.set_running_or_notify_cancel()  # others may join it: nobody cancels it for all
-            self._waiting[purpose] = (future, precision, guardian, self._withdrawals(purpose))
-        waiter = threading.Thread(target=self._wait, args=(purpose,), name="kalos-when-parked", daemon=True)
+            wish = self._waiting[purpose] = _Wish(future, purpose, precision, guardian, withdrawals)
+        waiter = threading.Thread(target=self._wait, args=(wish,), name="kalos-when-parked", daemon=True)
         try:
             waiter.start()
         except RuntimeError:  # no thread can be had: nobody would wait for the stop
-            self._forget(purpose)
+            self._forget(wish)
             future.set_result(self._view.permission(purpose))
         return future
 
@@ -60,28 +72,31 @@ class WhenParked:
         """Whoever waits is told how things stand."""
         self._closed.set()
 
-    def _wait(self, purpose: Purpose) -> None:
-        future, precision, guardian, withdrawals = self._waiting[purpose]
+    def _wait(self, wish: _Wish) -> None:
         try:
-            answer = self._answer(purpose, precision, guardian, withdrawals)
+            answer = self._answer(wish)
         except BaseException as error:  # it belongs to the caller
-            self._forget(purpose)
-            future.set_exception(error)
+            self._forget(wish)
+            wish.future.set_exception(error)
         else:
-            self._forget(purpose)
-            future.set_result(answer)
+            self._forget(wish)
+            wish.future.set_result(answer)
 
-    def _forget(self, purpose: Purpose) -> None:
+    def _forget(self, wish: _Wish) -> None:
         with self._lock:
-            del self._waiting[purpose]
+            if self._waiting.get(wish.purpose) is wish:  # not the one that came after a withdrawal
+                del self._waiting[wish.purpose]
 
-    def _answer(self, purpose: Purpose, precision: Precision, guardian: str | None, withdrawals: int) -> Permission:
+    def _answer(self, wish: _Wish) -> Permission:
+        purpose, withdrawals = wish.purpose, wish.withdrawals
         while True:
             present = self._view.permission(purpose, deferred=False)
             if present.granted or self._withdrawals(purpose) != withdrawals or self._closed.is_set():
                 return present
             if self._may_ask():
-                answer = self._asking.request(purpose, precision, True, guardian).result()
+                answer = self._asking.request(
+                    purpose, wish.precision, True, wish.guardian, withdrawals=withdrawals
+                ).result()
                 if answer.state is not PermissionState.DEFERRED:
                     return answer
             self._closed.wait(_LOOK_S)

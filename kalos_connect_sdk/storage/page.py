@@ -141,10 +141,10 @@ class Page:
             self._unsynced = True
             self._store_through_mapping(pair, 8 * index)
             if withdrawn:
-                self._count_withdrawal(purpose)
+                self.count_withdrawal(purpose)
             return False
         if withdrawn:
-            self._count_withdrawal(purpose)
+            self.count_withdrawal(purpose)
         try:
             os.fdatasync(self._fd)
         except OSError:
@@ -185,10 +185,6 @@ class Page:
 
     def count_withdrawal(self, purpose: Purpose) -> None:
         """Raise :meth:`withdrawals`. Never raises: a tombstone follows anyway when something was granted."""
-        self._count_withdrawal(purpose)
-        self.bump()
-
-    def _count_withdrawal(self, purpose: Purpose) -> None:
         # The clock, not plus one: two processes at once would count to the same number.
         index = self._control(purpose) + 2
         self._put(index, max(self._read(index, 1)[0] + 1, time.monotonic_ns()) & _MASK)

@@ -72,6 +72,11 @@ class Flight:
         """True when the service may have the body although no answer said so."""
         return self.wrote and not self.answered
 
+    @property
+    def drained(self) -> bool:
+        """True once it was cut and nothing waits for its sender to unwind."""
+        return self.aborted and self._told
+
     def depart(self) -> None:
         """The exchange begins. Raises :class:`Aborted`, or ``RuntimeError`` when the flight was used before."""
         with self._lock:

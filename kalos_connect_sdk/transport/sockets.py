@@ -75,7 +75,7 @@ class Voyage:
     def give_way(self) -> None:
         """Who was cut while it waited for an answer has nothing left to do but to unwind. Who withdraws has keys to
         destroy: for a moment the processor and the interpreter's lock are theirs."""
-        if self.flight is not None and self.flight.aborted:
+        if self.flight is not None and self.flight.drained:
             time.sleep(_GIVE_WAY_S)
 
     def board(self, line: Lifeline) -> None:

@@ -734,6 +734,31 @@ def test_while_somebody_withdraws_no_submit_and_no_flush_asks_the_keeper(scene):
     assert (work.done, work.reason, asked) == (True, Reason.WITHDRAWN, [])
 
 
+def test_what_is_being_withdrawn_stays_known_as_that_when_the_state_is_read_meanwhile(scene):
+    other, program = scene.program(), scene.program()
+    other.state.page.end(NAVIGATION, 1, withdrawn=True)
+    program.state.reload()
+    told = program.view.just_over()
+    assert told is not None and told.reason is Reason.WITHDRAWN and program.view.ending_elsewhere()
+    other.state.commit([other.state.event("withdraw", NAVIGATION, 1, cause="subject")])
+    program.state.reload()
+    assert program.view.just_over() is None
+    assert program.state.snapshot.withdrawals[NAVIGATION] == other.state.page.withdrawals(NAVIGATION)
+
+
+def test_r11_who_finishes_what_another_left_counts_no_withdrawal(scene, monkeypatch):
+    program = scene.program()
+    page = program.state.page
+    program.ending.end([NAVIGATION], SUBJECT, 1.0, written={NAVIGATION: (1, page.end(NAVIGATION, 1, withdrawn=True))})
+    page.set_granted(NAVIGATION, 2)  # as a grant leaves it that could not be recorded
+    program.ending.unfinished[NAVIGATION] = (1, SUBJECT)
+    count = page.withdrawals(NAVIGATION)
+    program.ending.settle()
+    assert page.ended(NAVIGATION, 2) and page.withdrawals(NAVIGATION) == count
+    program.ending.end([NAVIGATION], SUBJECT, 1.0)
+    assert page.withdrawals(NAVIGATION) != count, "a wish that nobody has counted yet"
+
+
 class Failing:
     def read(self):
         raise OSError("gone")

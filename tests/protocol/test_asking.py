@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -26,6 +29,7 @@ from kalos_connect_sdk import (
     Reason,
 )
 from kalos_connect_sdk.protocol import asking
+from kalos_connect_sdk.storage.page import Page
 from kalos_connect_sdk.testing import FakeClock, FakeVehicle, ScriptedPrompter
 
 ALLOW, DENY, DISMISS = PromptAnswer.allow(), PromptAnswer.deny(), PromptAnswer.dismiss()
@@ -419,23 +423,146 @@ def test_r12_a_persons_own_act_is_not_answered_with_what_an_app_is_told(make):
     assert persons.result(30).granted and prompter.asked == 2
 
 
-@pytest.mark.parametrize("by", ["this program", "another"])
-@pytest.mark.parametrize("purpose", list(Purpose))
-def test_r11_what_was_asked_for_before_a_withdrawal_shows_no_prompt_after_it(make, by, purpose):
-    prompter = ScriptedPrompter(ALLOW, ALLOW)
-    connect, other = make(prompter=prompter), make()
+@contextmanager
+def busy_keeper(connect):
+    """While its keeper does something else: what is asked of it waits."""
     busy, go_on = threading.Event(), threading.Event()
     connect._opened().keeper.post(lambda: (busy.set(), go_on.wait(60)))
     assert busy.wait(30)
-    asked = connect.request_permission_future(purpose, user_action=True)
-    if by == "another":
-        assert other.withdraw().complete
-    else:
-        assert not connect.withdraw(timeout_s=0.0).complete, "its keeper is busy"
-    go_on.set()
-    told = asked.result(30)
-    assert (told.granted, told.reason, prompter.asked) == (False, Reason.WITHDRAWN, 0)
-    assert connect.request_permission(purpose, user_action=True).granted, "the withdrawal is no reason against the next"
+    try:
+        yield
+    finally:
+        go_on.set()
+
+
+@pytest.mark.parametrize("by", ["this program", "another"])
+@pytest.mark.parametrize("purpose", list(Purpose))
+def test_r11_what_was_asked_for_before_a_withdrawal_shows_no_prompt_after_it(make, by, purpose):
+    prompter = ScriptedPrompter(ALLOW)
+    connect, other = make(prompter=prompter), make()
+    with busy_keeper(connect):
+        before = connect.request_permission_future(purpose, user_action=True)
+        if by == "another":
+            assert other.withdraw().complete
+        else:
+            assert not connect.withdraw(timeout_s=0.0).complete, "its keeper is busy"
+        after = connect.request_permission_future(purpose, user_action=True)
+        assert after is not before
+    told = before.result(30)
+    assert (told.granted, told.reason) == (False, Reason.WITHDRAWN)
+    assert after.result(30).granted and prompter.asked == 1, "the withdrawal says nothing of what is asked for later"
+
+
+def test_r11_who_asks_anew_after_a_withdrawal_does_not_join_the_prompt_that_it_closed(make):
+    prompter = Slow()
+    connect = make(prompter=prompter)
+    before = connect.request_permission_future(user_action=True)
+    assert prompter.asked.wait(30)
+    prompter.asked.clear()
+    with busy_keeper(connect):
+        connect.withdraw(timeout_s=0.0)
+        after = connect.request_permission_future(user_action=True)
+    assert before.result(30).reason is Reason.WITHDRAWN
+    assert prompter.asked.wait(30)
+    prompter.requests[1].answer(ALLOW)
+    assert after.result(30).granted
+
+
+def test_r11_who_asks_anew_in_another_program_waits_for_the_closed_prompt_and_asks(make, monkeypatch):
+    slow, prompter = Slow(), ScriptedPrompter(ALLOW)
+    theirs, connect = make(prompter=slow), make(prompter=prompter)
+    before = theirs.request_permission_future(user_action=True)
+    assert slow.asked.wait(30)
+    joined = threading.Event()
+    waits = asking.wait_until_free
+    monkeypatch.setattr(asking, "wait_until_free", lambda *arguments: (joined.set(), waits(*arguments)))
+    with busy_keeper(theirs):
+        assert connect.withdraw().complete
+        after = connect.request_permission_future(user_action=True)
+        assert joined.wait(30)
+    assert before.result(30).reason is Reason.WITHDRAWN
+    assert after.result(30).granted and prompter.asked == 1
+
+
+def test_r19_a_withdrawal_of_one_purpose_closes_no_prompt_of_another(make):
+    prompter = Slow()
+    connect = make(prompter=prompter)
+    asked = connect.request_permission_future(user_action=True)
+    assert prompter.asked.wait(30)
+    assert connect.withdraw(Purpose.CROSS_BORDER_TRANSFER).complete
+    prompter.requests[0].answer(ALLOW)
+    assert asked.result(30).granted
+
+
+def test_r11_a_withdrawal_between_the_stop_and_the_question_leaves_it_unasked(make):
+    prompter = ScriptedPrompter(ALLOW)
+    vehicle = FakeVehicle(parked=False, speed_mps=20.0)
+    connect, other = make(prompter=prompter, vehicle=vehicle), make()
+    waiting = connect._opened().works.when_parked
+    may_ask = waiting._may_ask
+    waiting._may_ask = lambda: may_ask() and other.withdraw().complete
+    wish = connect.ask_when_parked()
+    vehicle.park()
+    assert (wish.result(30).granted, prompter.asked) == (False, 0)
+    waiting._may_ask = may_ask
+    assert connect.ask_when_parked().result(30).granted
+
+
+def test_r11_a_wish_after_a_withdrawal_is_another_one(make):
+    prompter = ScriptedPrompter(ALLOW)
+    vehicle = FakeVehicle(parked=False, speed_mps=20.0)
+    connect = make(prompter=prompter, vehicle=vehicle)
+    before = connect.ask_when_parked()
+    assert connect.withdraw().complete
+    after = connect.ask_when_parked()
+    assert after is not before and connect.ask_when_parked() is after
+    assert not before.result(30).granted
+    assert connect.permission().state is PermissionState.DEFERRED
+    vehicle.park()
+    assert after.result(30).granted and prompter.asked == 1
+
+
+def test_r11_an_allow_that_was_given_before_a_reset_of_a_replaced_page_is_void(make, tmp_path):
+    prompter = Slow()
+    connect = make(prompter=prompter)
+    asked = connect.request_permission_future(user_action=True)
+    assert prompter.asked.wait(30)
+    (page,) = tmp_path.rglob("page")
+    shutil.copy(page, tmp_path / "copy")
+    os.chmod(tmp_path / "copy", 0o600)
+    os.rename(tmp_path / "copy", page)
+    jobs = connect._opened().keeper._jobs
+    with busy_keeper(connect):
+        resets = threading.Thread(target=connect.reset)
+        resets.start()
+        queued(jobs, 1)
+        prompter.requests[0].answer(ALLOW)
+        queued(jobs, 2)
+    resets.join(30)
+    assert not asked.result(30).granted and not connect.permission().granted
+
+
+def queued(jobs, count):
+    """Until so many jobs wait."""
+    pause = threading.Event()
+    for _ in range(6000):
+        if jobs.qsize() >= count:
+            return
+        pause.wait(0.005)
+    raise AssertionError("nothing came")
+
+
+def test_r11_a_grant_that_is_announced_while_a_withdrawal_counts_gets_a_tombstone(make, monkeypatch):
+    """The keeper is in the middle of it, so the caller's own writes must do."""
+    connect = make()
+    page = connect._opened().state.page
+    count = Page.count_withdrawal
+    with busy_keeper(connect), monkeypatch.context() as patch:
+        patch.setattr(
+            Page, "count_withdrawal", lambda self, purpose: (self.set_granted(purpose, 1), count(self, purpose))
+        )
+        report = connect.withdraw(timeout_s=0.0)
+    assert page.ended(Purpose.NAVIGATION, 1) and report.durable
 
 
 def test_r12_whoever_waits_behind_the_prompt_of_this_program_is_told_the_same(make):

@@ -369,6 +369,8 @@ def test_r3_without_a_way_to_sever_the_drain_ends_when_the_sender_has_unwound(
 ) -> None:
     """Elsewhere than on Linux: the sender is woken, and only its own return counts as the end."""
     monkeypatch.setattr(lifeline, "_connect", None)
+    rests: list[float] = []
+    monkeypatch.setattr(sockets, "time", SimpleNamespace(monotonic=time.monotonic, sleep=rests.append))
     got = threading.Event()
 
     def silent(talk: Conversation) -> None:
@@ -383,6 +385,7 @@ def test_r3_without_a_way_to_sever_the_drain_ends_when_the_sender_has_unwound(
         assert flight.abort() is True
         assert isinstance(ride.join().error, Aborted)
         assert deaths == ["dead"]
+        assert rests == [], "somebody waits for this one to unwind"
         assert flight.abort() is False and deaths == ["dead"]
 
 
