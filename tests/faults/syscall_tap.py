@@ -157,7 +157,7 @@ _FIRST_IS_FD = frozenset(
         "inotify_add_watch",
     ]
 )
-_RANDOM = re.compile(r"[0-9a-f]{16,32}")
+_RANDOM = re.compile(r"[0-9a-f]{16,32}|\d{8}T\d{6}")
 _BY_NUMBER = {"keyctl": 0, "fcntl": 1, "setsockopt": 2, "shutdown": 1, "futex": 1}  # which argument says what it does
 
 _SET_NO_NEW_PRIVS, _SECCOMP = 38, 317
