@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from ..errors import StateError, StateUnreadable
 from .box import Box, Medium, count_frames, new_header, read_head
-from .directory import StateDirectory, open_private
+from .directory import StateDirectory, close_file, open_private
 from .failure import StorageFailure, cause
 from .locks import Lease, try_lock
 
@@ -169,7 +169,7 @@ def _count(path: Path) -> int:
     except OSError:
         return 0
     finally:
-        os.close(fd)
+        close_file(fd)
 
 
 def _unlink(path: Path) -> None:

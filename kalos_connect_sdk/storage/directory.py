@@ -175,11 +175,16 @@ def open_private(path: Path, *, create: bool, writable: bool = True) -> int:
         failure = cause(error)
     if failure is None and problem is None:
         return fd
-    with suppress(OSError):
-        os.close(fd)
+    close_file(fd)
     if failure is not None:
         raise StorageFailure(f"{path} cannot be read: {failure}")
     raise StateUnreadable(f"{path} {problem}")
+
+
+def close_file(fd: int) -> None:
+    """Whatever closing says, the descriptor is gone; what had to last was synced before. Never raises."""
+    with suppress(OSError):
+        os.close(fd)
 
 
 def check_private(path: Path) -> os.stat_result | None:
@@ -208,7 +213,7 @@ def sync_directory(path: Path) -> None:
         try:
             os.fsync(fd)
         finally:
-            os.close(fd)
+            close_file(fd)
     except OSError as error:
         failure = cause(error)
     if failure is not None:

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from .directory import StateDirectory, open_private
+from .directory import StateDirectory, close_file, open_private
 from .failure import StorageFailure, cause
 from .kernelkeys import KernelKeyring
 from .locks import FileLock, Lease
@@ -77,10 +77,14 @@ class TmpfsPlace:
             fd = open_private(self._file, create=False, writable=False)
         except FileNotFoundError:
             return None
+        failure = None
         try:
             return os.read(fd, 4096) or None  # made, and then the disk was full or the maker died
+        except OSError as error:
+            failure = cause(error)
         finally:
-            os.close(fd)
+            close_file(fd)
+        raise StorageFailure(f"{self._file} cannot be read: {failure}")
 
     def write(self, blob: bytes, *, secret: bool) -> None:
         """In place, so that the old key's bytes in RAM are overwritten, not left in a freed page."""
@@ -91,7 +95,7 @@ class TmpfsPlace:
         except OSError as error:
             failure = cause(error)
         finally:
-            os.close(fd)
+            close_file(fd)
         if failure is not None:
             raise StorageFailure(f"{self._file} cannot be written: {failure}")
 

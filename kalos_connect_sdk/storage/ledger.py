@@ -28,7 +28,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from ..errors import StateError, StateUnreadable
 from ..model.consent import Purpose
 from . import forks, rowsum
-from .directory import StateDirectory, check_private
+from .directory import StateDirectory, check_private, close_file
 from .failure import HeadMoved, StorageFailure, cause
 from .schema import SCHEMA, SCHEMA_VERSION, TABLES
 
@@ -369,7 +369,7 @@ def _build(directory: StateDirectory) -> str:
     except OSError as error:
         failure = cause(error)
     finally:
-        os.close(fd)
+        close_file(fd)
     with suppress(OSError):
         os.unlink(directory.path / temporary)
     raise StorageFailure(f"{directory.path / NAME} cannot be created: {failure}")

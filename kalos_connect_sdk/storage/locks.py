@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import Final
 
 from ..errors import StateUnreadable
-from .directory import StateDirectory
+from .directory import StateDirectory, close_file
 from .failure import StorageFailure, cause
 from .holders import holders_of
 
@@ -177,8 +177,7 @@ class Barrier:
         self._directory = directory
         for name in (self.MAIN, self.TURNSTILE):
             fd = directory.open_file(name, create=True)
-            with suppress(OSError):  # it is made: what closing it says does not matter
-                os.close(fd)
+            close_file(fd)
 
     def shared(self, timeout_s: float, stop: Callable[[], bool] | None = None) -> Lease | None:
         """A sender's lease, or None after ``timeout_s`` or once ``stop()``. Read consent only after this."""

@@ -19,12 +19,11 @@ import os
 import struct
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Final
 
 from ..errors import StateUnreadable
 from ..model.consent import Purpose
-from .directory import StateDirectory
+from .directory import StateDirectory, close_file
 from .failure import StorageFailure, cause
 
 __all__ = ["NAME", "Page"]
@@ -86,8 +85,7 @@ class Page:
                 return cls(directory, fd, fresh=fresh)
         except OSError as error:
             failure = cause(error)
-        with suppress(OSError):
-            os.close(fd)
+        close_file(fd)
         if failure is not None:
             raise StorageFailure(f"{directory.path / NAME} cannot be read: {failure}")
         raise StateUnreadable(f"{directory.path / NAME} has the wrong size; keep it and call reset()")
@@ -242,7 +240,7 @@ class Page:
         """Close the descriptor; the mapping stays readable, so that nobody's hot path breaks."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            os.close(fd)
+            close_file(fd)
 
     @staticmethod
     def _control(purpose: Purpose) -> int:
@@ -329,7 +327,7 @@ def _build(directory: StateDirectory, ended: Mapping[Purpose, int]) -> str:
             os.unlink(directory.path / temporary)
             raise
         finally:
-            os.close(fd)
+            close_file(fd)
         return temporary
     except OSError as error:
         failure = cause(error)

@@ -322,7 +322,10 @@ class Tap:
 
     def _about(self, call: str, fd: int | None, arguments: list[int]) -> str:
         if call in _PATHS:
-            return " ".join(self._short(self._text(arguments[index])) for index in _PATHS[call])
+            paths = [self._text(arguments[index]) for index in _PATHS[call]]
+            if any(paths):
+                return " ".join(map(self._short, paths))
+            fd = arguments[0]  # with AT_EMPTY_PATH: fstat()
         found = ""
         if fd is not None:
             try:

@@ -13,6 +13,10 @@ import pytest
 from kalos_connect_sdk.errors import StateUnreadable
 from kalos_connect_sdk.storage.directory import StateDirectory, check_private, open_private, sync_directory
 from kalos_connect_sdk.storage.failure import StorageFailure
+from kalos_connect_sdk.storage.ledger import Ledger
+from kalos_connect_sdk.storage.locks import Barrier
+from kalos_connect_sdk.storage.outbox import Outbox
+from kalos_connect_sdk.storage.page import Page
 
 
 def broken(*_: Any, **__: Any) -> Any:
@@ -101,3 +105,28 @@ def test_a_file_that_cannot_be_looked_at_is_not_used(
         with pytest.raises(StorageFailure, match="cannot be read: EIO"):
             check_private(directory.path / "thing")
     assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_a_close_that_fails_undoes_nothing_and_raises_nothing(
+    directory: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failing disk may say so only then: whatever had to last was synced before."""
+    close = os.close
+
+    def fails(fd: int) -> None:
+        close(fd)
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr(os, "close", fails)
+    page, ledger = Page.open(directory), Ledger.open(directory)
+    assert page.intact() and ledger.events() == []
+    lease = Barrier(directory).exclusive(0)
+    assert lease is not None
+    lease.release()
+    page.close()
+    outbox = Outbox(directory, in_memory=False)
+    outbox.bind(1, 1, bytes(32))
+    outbox.append(b"a row")
+    outbox.close()
+    assert Outbox.drop_all_files(directory) == 1
+    assert [name for name in os.listdir(directory.path) if name.endswith(".new")] == []
