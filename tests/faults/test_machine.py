@@ -321,7 +321,7 @@ class Promise(RuleBasedStateMachine):
         program = self.program(name)
         program.ask("permission")  # it runs
         program.begin(call, *args)
-        done, told = program.heard(within_ms / 1000)
+        done, told = program.heard(within_ms / (6000 if call == "withdraw" else 1000))  # that one takes about 2 ms
         if done and call == "withdraw":
             self.withdrawn(told)
         elif done and call == "request":
@@ -331,7 +331,8 @@ class Promise(RuleBasedStateMachine):
         self.dies(name)
         if not done:
             count(f"died in {call}")
-            self.doubt = self.doubt or (self.given is not None and call in ("withdraw", "reset"))
+            doubt = self.doubt
+            self.doubt = doubt or (self.given is not None and call in ("withdraw", "reset"))
             if call == "request":
                 self.asking, self.pending_answer = True, answer
             # What the kernel still held for the service is the service's by now, or never will be.
@@ -339,6 +340,8 @@ class Promise(RuleBasedStateMachine):
                 self.service.stop()
                 self.service.start()
             self.starts(name)
+            self.learn(self.program(name).ask("permission"))  # who opens the state has finished what was begun
+            self.doubt = self.given is not None and doubt
 
     # -- the service -------------------------------------------------------------------------------
 
