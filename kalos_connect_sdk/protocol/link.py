@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 from ..config import Config
 from ..storage.forks import undivided
+from ..transport.flight import Flight, Flights
 
 if TYPE_CHECKING:
     from ..storage.locks import Lease
     from ..transport.client import ServiceClient
     from ..transport.door import Door
-    from ..transport.flight import Flight, Flights
 
 __all__ = ["Link"]
 
@@ -29,7 +29,8 @@ class Link:
         self._lock = threading.Lock()  # counters only: a withdrawal needs them, so no app's thread takes it (R11)
         self._door: Door | None = None
         self._clients: dict[str, ServiceClient] = {}
-        self._flights: Flights | None = None
+        self.flights: Final = Flights()
+        """The flights that carry a position. Made here: of two first requests at once, neither must miss it (R3)."""
         self._covers: dict[Flight, _Cover] = {}
         self._counted: WeakSet[Flight] = WeakSet()
         self._unreported = (0, 0)
@@ -63,39 +64,27 @@ class Link:
                 )
             return self._door
 
-    def flights(self) -> Flights:
-        """The flights that carry a position."""
-        from ..transport.flight import Flights
-
-        if self._flights is None:
-            self._flights = Flights()
-        return self._flights
-
     def cut(self) -> None:
         """Cut every request that carries a position; no connection from before is used for anything again (R3)."""
         door = self._door
         if door is not None:
             door.begin_anew()
-        if self._flights is None:
-            return
-        for flight in self._flights:
+        for flight in self.flights:
             if flight.abort() or flight.wrote:  # or it has cut itself at its own check, and not landed yet
                 self._count(flight)
 
     def depart(self, lease: Lease, still_open: Callable[[], bool], note: Callable[[], None]) -> Flight:
         """A new flight under ``lease``, which :meth:`cut` finds. ``note``: tells other programs that it was cut and
         may have been delivered; called before the lease is let go, or nobody would count it (R3)."""
-        from ..transport.flight import Flight
-
         cover = _Cover(lease, note, self._count)
         flight = cover.flight = Flight(still_open, cover.let_go)
         self._covers[flight] = cover
-        self.flights().add(flight)
+        self.flights.add(flight)
         return flight
 
     def landed(self, flight: Flight) -> None:
         """A flight is over; one that was cut has been counted, and noted, when this returns."""
-        self.flights().discard(flight)
+        self.flights.discard(flight)
         cover = self._covers.pop(flight, None)
         if cover is not None and flight.aborted:
             cover.let_go()

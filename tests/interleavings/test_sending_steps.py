@@ -76,7 +76,7 @@ def exchange(program: Program, deadline: float | None = None) -> _Round:
     within = time.monotonic() + 10.0 if deadline is None else deadline
     program.sender._exchange(work, 1, box, 100, "token", within)
     assert not program.sender.sending
-    assert len(program.link.flights()) == 0
+    assert len(program.link.flights) == 0
     with program.state.barrier.exclusive(0):
         return work
 

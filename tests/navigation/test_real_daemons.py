@@ -143,8 +143,9 @@ def test_r3_withdrawing_cuts_a_question_to_a_daemon_that_hangs(make, osrm):
     try:
         asking = threading.Thread(target=ask)
         asking.start()
-        flights = connect._opened().link.flights()
-        wait_until(lambda: any(flight.wrote for flight in flights))
+        flights = connect._opened().link.flights
+        wait_until(lambda: caught or any(flight.wrote for flight in flights))
+        assert not caught, f"it never asked: {caught}"
         report = connect.withdraw()
         asking.join(30)
     finally:

@@ -13,7 +13,7 @@ from kalos_connect_sdk import Config
 from kalos_connect_sdk.protocol.link import Link
 from kalos_connect_sdk.storage.locks import try_lock
 from kalos_connect_sdk.transport.door import Door
-from kalos_connect_sdk.transport.flight import Flight
+from kalos_connect_sdk.transport.flight import Flight, Flights
 
 
 @pytest.fixture
@@ -82,7 +82,23 @@ def test_r3_a_cut_counts_each_flight_in_the_air_and_reports_it_once(link):
         flight.land()
         link.landed(flight)
     assert (link.aborted, link.take_cut()) == (3, (0, 0))
-    assert len(link.flights()) == 0
+    assert len(link.flights) == 0
+
+
+def test_r3_a_cut_finds_both_of_two_first_requests_at_once(monkeypatch):
+    both = threading.Barrier(2, timeout=30)
+    make = Flights.__init__
+    link = Link(Config(service_url="http://127.0.0.1:9"), lambda _: None)
+    monkeypatch.setattr(Flights, "__init__", lambda self: (both.wait(), make(self))[1])
+    flights: list[Flight] = []
+    crowd = [threading.Thread(target=lambda: flights.append(flying(link))) for _ in range(2)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join(60)
+    link.cut()
+    assert len(flights) == 2 and all(flight.aborted for flight in flights)
+    link.close()
 
 
 def test_r3_what_its_own_check_cut_is_counted_and_reported_once_it_landed(link):
