@@ -109,6 +109,14 @@ class BoxFiles:
             return None
         if lease is None:
             return None
+        try:
+            return self._claimed(path, lease, bound, key)
+        except OSError:  # it cannot be read now, and stays where it is
+            lease.release()
+            return None
+
+    @staticmethod
+    def _claimed(path: Path, lease: Lease, bound: tuple[int, int], key: bytes) -> Orphan | None:
         medium = _file(lease.fd)
         head = read_head(medium.read)
         if head is not None and (head.epoch, head.generation) == bound:

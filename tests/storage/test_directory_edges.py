@@ -130,3 +130,16 @@ def test_a_close_that_fails_undoes_nothing_and_raises_nothing(
     outbox.close()
     assert Outbox.drop_all_files(directory) == 1
     assert [name for name in os.listdir(directory.path) if name.endswith(".new")] == []
+
+
+def test_a_box_that_cannot_be_read_now_stays_for_later(
+    directory: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead, heir = Outbox(directory, in_memory=False), Outbox(directory, in_memory=False)
+    dead.bind(1, 1, bytes(32))
+    dead.append(b"a row")
+    dead.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", broken)
+        assert heir.adopt(1, 1, bytes(32)) == 0
+    assert heir.adopt(1, 1, bytes(32)) == 1
