@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import StateError
 from ..model.consent import Purpose
-from ..storage.failure import StorageFailure
+from ..storage.failure import StorageFailure, cause
 from ..storage.outbox import Outbox
 from .state import State
 from .worker import Worker
@@ -45,8 +45,15 @@ class Box:
         return batch
 
     def acknowledge(self, batch: Batch) -> None:
-        """These rows have been answered for."""
-        self._outbox.acknowledge(batch)
+        """These rows have been answered for. Raises :class:`StorageFailure` when the disk cannot read its own: they are
+        sent again then, under the same key."""
+        failure = None
+        try:
+            self._outbox.acknowledge(batch)
+        except OSError as error:
+            failure = cause(error)
+        if failure is not None:
+            raise StorageFailure(f"the box of queued positions cannot be read: {failure}")
 
     def split(self, batch: Batch) -> None:
         """The service found it too large: the next batch is half of it."""
