@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..errors import StateError
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["Box", "Store"]
 
 _LOCK_WAIT_S = 1.0
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    failure = None
+    try:
+        yield
+    except OSError as error:
+        failure = cause(error)
+    if failure is not None:
+        raise StorageFailure(f"the box of queued positions cannot be read: {failure}")
 
 
 class Box:
@@ -39,7 +51,8 @@ class Box:
 
     def take(self, limit: int) -> Batch | None:
         """The oldest unacknowledged rows under one idempotency key, the same until acknowledged."""
-        batch = self._outbox.take(limit)
+        with _reading():
+            batch = self._outbox.take(limit)
         if batch is not None:
             self.keys_taken = {batch.key}
         return batch
@@ -47,13 +60,8 @@ class Box:
     def acknowledge(self, batch: Batch) -> None:
         """These rows have been answered for. Raises :class:`StorageFailure` when the disk cannot read its own: they are
         sent again then, under the same key."""
-        failure = None
-        try:
+        with _reading():
             self._outbox.acknowledge(batch)
-        except OSError as error:
-            failure = cause(error)
-        if failure is not None:
-            raise StorageFailure(f"the box of queued positions cannot be read: {failure}")
 
     def split(self, batch: Batch) -> None:
         """The service found it too large: the next batch is half of it."""
@@ -61,7 +69,8 @@ class Box:
 
     def expire(self, now_ms: int, ttl_ms: int, accepted_ms_of: Callable[[bytes], int]) -> int:
         """Drop rows older than the retention time."""
-        return self._outbox.drop_expired(now_ms, ttl_ms, accepted_ms_of)
+        with _reading():
+            return self._outbox.drop_expired(now_ms, ttl_ms, accepted_ms_of)
 
     def overflow(self, limit: int) -> int:
         """Make room for one more row by dropping the oldest."""
