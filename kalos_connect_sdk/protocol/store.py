@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import StateError
 from ..model.consent import Purpose
@@ -19,18 +18,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Box", "Store"]
 
+T = TypeVar("T")
+
 _LOCK_WAIT_S = 1.0
 
 
-@contextmanager
-def _reading() -> Iterator[None]:
+def _read(ask: Callable[[], T]) -> T:
+    """A disk that cannot read the box fails with an error of ours; the rows stay, and are sent another time."""
     failure = None
     try:
-        yield
+        return ask()
     except OSError as error:
         failure = cause(error)
-    if failure is not None:
-        raise StorageFailure(f"the box of queued positions cannot be read: {failure}")
+    raise StorageFailure(f"the box of queued positions cannot be read: {failure}")
 
 
 class Box:
@@ -51,8 +51,7 @@ class Box:
 
     def take(self, limit: int) -> Batch | None:
         """The oldest unacknowledged rows under one idempotency key, the same until acknowledged."""
-        with _reading():
-            batch = self._outbox.take(limit)
+        batch = _read(lambda: self._outbox.take(limit))
         if batch is not None:
             self.keys_taken = {batch.key}
         return batch
@@ -60,22 +59,20 @@ class Box:
     def acknowledge(self, batch: Batch) -> None:
         """These rows have been answered for. Raises :class:`StorageFailure` when the disk cannot read its own: they are
         sent again then, under the same key."""
-        with _reading():
-            self._outbox.acknowledge(batch)
+        _read(lambda: self._outbox.acknowledge(batch))
 
     def split(self, batch: Batch) -> None:
         """The service found it too large: the next batch is half of it."""
-        self._outbox.split(batch)
+        _read(lambda: self._outbox.split(batch))
 
     def expire(self, now_ms: int, ttl_ms: int, accepted_ms_of: Callable[[bytes], int]) -> int:
         """Drop rows older than the retention time."""
-        with _reading():
-            return self._outbox.drop_expired(now_ms, ttl_ms, accepted_ms_of)
+        return _read(lambda: self._outbox.drop_expired(now_ms, ttl_ms, accepted_ms_of))
 
     def overflow(self, limit: int) -> int:
         """Make room for one more row by dropping the oldest."""
         over = len(self._outbox) - limit + 1
-        return self._outbox.drop_oldest(over) if over > 0 else 0
+        return _read(lambda: self._outbox.drop_oldest(over)) if over > 0 else 0
 
     def adopt(self, key: bytes) -> int:
         """Take over boxes that dead processes left; one that cannot be read stays where it is."""

@@ -90,11 +90,11 @@ class Submitter:
         if box is not self._last_box:
             self._last_box, self._room = box, 0
         row = pack(position, time_s, int(boottime_s * 1000))
-        if self._room <= 0:
-            self._store.dropped += box.overflow(self._capacity)
-            self._room = self._capacity - len(box)
-        self._room -= 1
         try:
+            if self._room <= 0:
+                self._store.dropped += box.overflow(self._capacity)
+                self._room = self._capacity - len(box)
+            self._room -= 1
             box.append(row)
         except StorageFailure:
             return Submission(False, Reason.OUTBOX_UNAVAILABLE)

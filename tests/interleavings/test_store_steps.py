@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -51,6 +53,39 @@ def test_r6_a_box_belongs_to_one_epoch_and_a_late_thread_gets_none(program, scen
     assert program.store.for_epoch(1) is None
     assert program.store.box is new
     assert (len(new), new.open, len(scene.rows())) == (1, True, 1)
+
+
+def test_what_a_failing_disk_cannot_read_of_the_box_is_an_error_of_ours_and_nothing_is_lost(program, monkeypatch):
+    fails, pread = threading.Event(), os.pread
+
+    def read(*arguments: Any) -> bytes:
+        if fails.is_set():
+            raise OSError(errno.EIO, "broken")
+        return pread(*arguments)
+
+    monkeypatch.setattr(os, "pread", read)
+    box = filled(program, 4)
+    batch = box.take(4)
+    asked = {
+        "take": lambda: box.take(4),
+        "acknowledge": lambda: box.acknowledge(batch),
+        "split": lambda: box.split(batch),
+        "expire": lambda: box.expire(10, 1, lambda row: 0),
+        "overflow": lambda: box.overflow(2),
+    }
+    failed = []
+    fails.set()
+    for name, ask in asked.items():
+        try:
+            ask()
+        except StorageFailure as error:
+            failed.append(name)
+            assert "EIO" in str(error) and error.__context__ is None
+    fails.clear()
+    assert {"take", "acknowledge", "expire", "overflow"} <= set(failed)
+    while (left := box.take(4)) is not None:
+        box.acknowledge(left)
+    assert len(box) == 0
 
 
 def test_r6_a_box_that_was_dropped_is_never_handed_out_again(program):
